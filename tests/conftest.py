@@ -1,0 +1,75 @@
+"""What tests of several parts share: waiting, ports, Debian's programs, a real Prometheus."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests import waiting
+from tests.debian import program
+from tests.prometheus import Prometheus
+
+
+class StartPrometheus(Protocol):
+    """Starts a Prometheus on the text of a prometheus.yml; it ends with the test."""
+
+    def __call__(self, config: str, flags: Sequence[str] = ()) -> Prometheus: ...
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., object]:
+    """`wait_until(condition, limit_s)`; tests.waiting has it with its types."""
+    return waiting.wait_until
+
+
+@pytest.fixture
+def free_port() -> int:
+    """One free TCP port; tests.waiting.free_port gives as many as are wanted."""
+    return waiting.free_port()
+
+
+@pytest.fixture
+def start_prometheus(prometheus_program: Path, tmp_path: Path) -> Iterator[StartPrometheus]:
+    """A function that starts real Prometheus servers, each ended with the test."""
+    with ExitStack() as running:
+        started = 0
+
+        def start(config: str, flags: Sequence[str] = ()) -> Prometheus:
+            nonlocal started
+            started += 1
+            directory = tmp_path / f"prometheus-{started}"
+            return running.enter_context(Prometheus(prometheus_program, directory, config, flags))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def prometheus_program() -> Path:
+    return program("prometheus")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    return program("promtool")
+
+
+@pytest.fixture(scope="session")
+def alertmanager_program() -> Path:
+    return program("prometheus-alertmanager")
+
+
+@pytest.fixture(scope="session")
+def amtool() -> Path:
+    return program("amtool")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    return program("chromium")
+
+
+@pytest.fixture(scope="session")
+def mtail() -> Path:
+    return program("mtail")
