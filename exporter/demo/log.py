@@ -36,9 +36,10 @@ class RotatedLog:
     def write(self, line: bytes) -> None:
         """Append a line, in one piece as long as the disk has room."""
         if self._size and self._size + len(line) > self._rotate_bytes:
-            os.close(self._file)
+            full = self._file
             self._path.rename(f"{self._path}.1")
             self._open()
+            os.close(full)
         self._size += len(line)
         while line:
             line = line[os.write(self._file, line) :]
