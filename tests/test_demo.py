@@ -18,6 +18,9 @@ import yaml
 from exporter.demo import configuration, greeting, payloads, write_traffic
 from exporter.demo.log import BACKFILL, RotatedLog
 from exporter.demo.traffic import day_curve
+from exporter.formats import builtin
+from exporter.formats.compile import Decoder
+from exporter.record import Kinds
 from tests.waiting import wait_until
 
 Payload = dict[str, Any]
@@ -173,6 +176,32 @@ def test_a_line_is_of_a_real_lines_size_and_holds_no_prompt(traffic: list[Payloa
     assert max(sizes) < 2000
     texts = {message["content"] for payload in traffic for message in payload["messages"]}
     assert texts == {"redacted-by-litellm"}
+
+
+def test_the_litellm_format_reads_every_line(traffic: list[Payload]) -> None:
+    log = b"".join(json.dumps(payload).encode() + b"\n" for payload in traffic)
+    decoded = Decoder(builtin("litellm"), Kinds(), attributes=["team"]).decode(log)
+    records = list(decoded.batch.records())
+    assert len(records) == decoded.lines == len(traffic)
+
+    statuses = {record.kind.status_code for record in records}
+    assert statuses == {200, 400, 404, 408, 429, 500, 503}
+    assert {record.kind.attributes for record in records} == {
+        ("search",),
+        ("support",),
+        ("research",),
+    }
+    assert [record.kind.model for record in records] == [p["model_group"] for p in traffic]
+    not_from_cache = [payload for payload in traffic if not payload["cache_hit"]]
+    assert sum(record.output_tokens or 0 for record in records) == sum(
+        payload["completion_tokens"] for payload in not_from_cache
+    )
+    assert sum(record.time_to_first_token is not None for record in records) == sum(
+        payload["stream"] is not None for payload in not_from_cache
+    )
+    assert sum(record.cost or 0 for record in records) == pytest.approx(
+        sum(payload["response_cost"] for payload in traffic)
+    )
 
 
 def test_a_new_log_begins_in_the_past_and_goes_on_with_the_clock(tmp_path: Path) -> None:
