@@ -1,0 +1,1 @@
+"""Readers of the ledger: what Prometheus scrapes, what OTLP carries."""

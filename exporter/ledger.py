@@ -1,0 +1,245 @@
+"""The series: what was counted since the state began, by label values, and only what is committed.
+
+A change comes in two steps. A fold works out the new totals of the series that a batch touches; they are
+written to the store; and only then does `publish` let readers see them. So a scrape never shows a count
+that a crash could take back, which Prometheus would read as a reset and count twice.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from exporter.record import Indices, Numbers
+from exporter.vocabulary import Instrument, InstrumentKind
+
+LabelValues = tuple[str, ...]
+
+
+class Exemplar(NamedTuple):
+    """One request, as an example of those in a bucket.
+
+    Attributes:
+        value: in the histogram's unit.
+        timestamp: Unix seconds.
+    """
+
+    request_id: str
+    trace_id: str
+    value: float
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """A series as the store keeps it.
+
+    Attributes:
+        labels: attribute to value, empty values left out.
+        created: Unix seconds of its first count.
+        value: shape (width,), float64.
+    """
+
+    id: int
+    instrument: str
+    labels: Mapping[str, str]
+    created: float
+    value: Numbers
+
+
+class Family:
+    """All series of one instrument.
+
+    A counter's value has one number. A histogram's has the count of each bucket (not cumulated; the last
+    is +Inf), then the sum.
+
+    Attributes:
+        attributes: names of the attributes whose values a series' labels are.
+        labels, ids, created: of each series, by row.
+        exemplars: by row, then by bucket.
+    """
+
+    def __init__(self, instrument: Instrument, attributes: tuple[str, ...]) -> None:
+        self.instrument = instrument
+        self.attributes = attributes
+        self.bounds = np.array(instrument.buckets)
+        is_histogram = instrument.kind is InstrumentKind.HISTOGRAM
+        self.width = len(instrument.buckets) + 2 if is_histogram else 1
+        self.labels: list[LabelValues] = []
+        self.ids: list[int] = []
+        self.created: list[float] = []
+        self.exemplars: dict[int, dict[int, Exemplar]] = {}
+        self.published = 0
+        self._rows: dict[LabelValues, int] = {}
+        self._values = np.zeros((16, self.width))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def values(self) -> Numbers:
+        """Published totals, shape (series, width); zero for a series that is not committed yet."""
+        return self._values[: len(self)]
+
+    def find(self, labels: LabelValues) -> int | None:
+        """The row of a series, if it exists."""
+        return self._rows.get(labels)
+
+    def append(self, labels: LabelValues, id: int, created: float) -> int:
+        """A new series at zero; its row."""
+        row = self._rows[labels] = len(self.labels)
+        self.labels.append(labels)
+        self.ids.append(id)
+        self.created.append(created)
+        if row >= len(self._values):
+            grown = np.zeros((2 * len(self._values), self.width))
+            grown[:row] = self._values
+            self._values = grown
+        return row
+
+
+class Change(NamedTuple):
+    """New totals of some series of a family.
+
+    Attributes:
+        rows: shape (changed,), each once.
+        totals: shape (changed, width).
+        first_new: rows from this one on are not in the store yet; they are all among `rows`.
+    """
+
+    family: Family
+    rows: Indices
+    totals: Numbers
+    first_new: int
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySnapshot:
+    """A family as readers see it at one moment; see `Family`."""
+
+    instrument: Instrument
+    attributes: tuple[str, ...]
+    labels: Sequence[LabelValues]
+    created: Sequence[float]
+    values: Numbers
+    exemplars: Mapping[int, Mapping[int, Exemplar]]
+
+
+@dataclass
+class Additions:
+    """What a batch adds, by family: rows (any of them several times) and amounts, shape (n, width)."""
+
+    parts: dict[str, list[tuple[Indices, Numbers]]] = field(default_factory=dict)
+
+    def add(self, family: Family, rows: Indices, amounts: Numbers) -> None:
+        """Add amounts to rows of a family."""
+        self.parts.setdefault(family.instrument.name, []).append((rows, amounts))
+
+
+class Ledger:
+    """All families.
+
+    Args:
+        instruments: one family each.
+        identity: attributes that every series has.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        identity: tuple[str, ...],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._families = {
+            instrument.name: Family(instrument, identity + instrument.attributes)
+            for instrument in instruments
+        }
+        self._clock = clock
+        self._next_id = 1
+        self._stored = dict.fromkeys(self._families, 0)
+        self._publishing = threading.Lock()
+
+    def __getitem__(self, instrument: Instrument) -> Family:
+        return self._families[instrument.name]
+
+    def __iter__(self) -> Iterator[Family]:
+        return iter(self._families.values())
+
+    def load(self, series: Sequence[StoredSeries]) -> Sequence[StoredSeries]:
+        """Take over what was committed before; returns those that no longer fit.
+
+        A series fits if its instrument still exists with as many buckets and has all of its attributes.
+        """
+        unfit = []
+        for stored in series:
+            self._next_id = max(self._next_id, stored.id + 1)
+            family = self._families.get(stored.instrument)
+            if (
+                family is None
+                or stored.value.shape != (family.width,)
+                or not stored.labels.keys() <= set(family.attributes)
+            ):
+                unfit.append(stored)
+                continue
+            labels = tuple(stored.labels.get(name, "") for name in family.attributes)
+            row = family.append(labels, stored.id, stored.created)
+            family.values[row] = stored.value
+        for family in self:
+            family.published = self._stored[family.instrument.name] = len(family)
+        return unfit
+
+    def row(self, instrument: Instrument, labels: LabelValues) -> int:
+        """The row of a series, born at zero now if it is new."""
+        family = self._families[instrument.name]
+        row = family.find(labels)
+        if row is None:
+            row = family.append(labels, self._next_id, self._clock())
+            self._next_id += 1
+        return row
+
+    def changes(self, additions: Additions) -> list[Change]:
+        """The new totals, with the series that were born since the last commit."""
+        changes = []
+        for name, family in self._families.items():
+            first_new = self._stored[name]
+            parts = additions.parts.get(name, [])
+            born = np.arange(first_new, len(family))
+            rows = np.unique(np.concatenate([born, *(rows for rows, _ in parts)]))
+            if len(rows):
+                totals = family.values[rows]
+                for part, amounts in parts:
+                    np.add.at(totals, np.searchsorted(rows, part), amounts)
+                changes.append(Change(family, rows, totals, first_new))
+        return changes
+
+    def publish(
+        self,
+        changes: Sequence[Change],
+        exemplars: Sequence[tuple[Instrument, int, int, Exemplar]] = (),
+    ) -> None:
+        """Let readers see what is committed now, with exemplars by instrument, row and bucket."""
+        with self._publishing:
+            for family, rows, totals, _ in changes:
+                family.values[rows] = totals
+                family.published = self._stored[family.instrument.name] = len(family)
+            for instrument, row, bucket, exemplar in exemplars:
+                self[instrument].exemplars.setdefault(row, {})[bucket] = exemplar
+
+    def snapshot(self) -> list[FamilySnapshot]:
+        """All published series at one moment: no publishing falls into the middle of it."""
+        with self._publishing:
+            return [
+                FamilySnapshot(
+                    instrument=family.instrument,
+                    attributes=family.attributes,
+                    labels=family.labels[: family.published],
+                    created=family.created[: family.published],
+                    values=family.values[: family.published].copy(),
+                    exemplars={row: dict(of_row) for row, of_row in family.exemplars.items()},
+                )
+                for family in self
+            ]

@@ -1,0 +1,265 @@
+"""What is known of one finished request, and of many of them as columns.
+
+Seconds and tokens everywhere: a source converts at its door. Prompts and answers never enter.
+
+A request's names (model, status, …) are few and come again and again, its numbers differ each time.
+So a batch keeps the names once, as a `Kind`, and the numbers as columns: what depends on the names alone
+(is it a success, which series does it add to) is worked out once for each kind, not for each request.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+STREAM_ABORTED = "stream_aborted"
+CLIENT_ABORTED = "client_aborted"
+
+TOKEN_OPERATIONS = frozenset({"chat", "text_completion", "embeddings"})
+"""Operations whose every success uses tokens; one that reports none is worth a warning."""
+
+
+class Outcome(Enum):
+    """On which side of the success rate a request stands; `ABANDONED` is on neither."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ABANDONED = "abandoned"
+
+
+class Kind(NamedTuple):
+    """The names of a request; "" is an unknown one.
+
+    Attributes:
+        model: the one that was asked for.
+        response_model: the one that answered.
+        operation: as in the GenAI conventions (chat, embeddings, …).
+        status_code: of HTTP, 100 to 599.
+        error_type: "" for a success, else a name of low cardinality.
+        finish_reason: why the model stopped.
+        attributes: values of the configured extra attributes, in the configuration's order.
+        currency: of a cost that the gateway reported (ISO 4217).
+    """
+
+    model: str
+    response_model: str
+    provider: str
+    operation: str
+    status_code: int
+    error_type: str
+    streamed: bool
+    cache_hit: bool
+    finish_reason: str
+    attributes: tuple[str, ...]
+    currency: str
+
+    @property
+    def outcome(self) -> Outcome:
+        """Success is a 2xx whose answer was whole; a client that went away is on neither side."""
+        if self.error_type == CLIENT_ABORTED:
+            return Outcome.ABANDONED
+        if 200 <= self.status_code < 300 and not self.error_type:
+            return Outcome.SUCCESS
+        return Outcome.FAILURE
+
+
+SUCCEEDED, STREAMED, CACHE_HIT, USES_TOKENS = 1, 2, 4, 8
+"""Bits of `Kinds.traits`."""
+
+
+def _traits(kind: Kind) -> int:
+    return (
+        SUCCEEDED * (kind.outcome is Outcome.SUCCESS)
+        | STREAMED * kind.streamed
+        | CACHE_HIT * kind.cache_hit
+        | USES_TOKENS * (kind.operation in TOKEN_OPERATIONS)
+    )
+
+
+class Kinds:
+    """All kinds met so far, numbered from zero. A number is valid until `clear`.
+
+    Attributes:
+        generation: changes with each `clear`; whoever keeps numbers compares it.
+        traits: shape (kinds,), uint8: the bits above, for columns to be masked by.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.traits = np.zeros(0, np.uint8)
+        self._numbers: dict[Kind, int] = {}
+        self._kinds: list[Kind] = []
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def __getitem__(self, number: int) -> Kind:
+        return self._kinds[number]
+
+    def number(self, kind: Kind) -> int:
+        """The kind's number, given now if the kind is new."""
+        number = self._numbers.get(kind)
+        if number is None:
+            number = self._numbers[kind] = len(self._kinds)
+            self._kinds.append(kind)
+        return number
+
+    def since(self, number: int) -> Sequence[Kind]:
+        """The kinds that were met from `number` on."""
+        return self._kinds[number:]
+
+    def traits_of(self, numbers: Indices) -> NDArray[np.uint8]:
+        """Shape (len(numbers),): each record's bits."""
+        if len(self.traits) < len(self._kinds):
+            new = [_traits(kind) for kind in self.since(len(self.traits))]
+            self.traits = np.concatenate([self.traits, np.array(new, np.uint8)])
+        return self.traits[numbers]
+
+    def clear(self) -> None:
+        """Forget all of them, so that clients who invent names can't fill the memory."""
+        self._numbers.clear()
+        self._kinds.clear()
+        self.traits = np.zeros(0, np.uint8)
+        self.generation += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The numbers of a batch: float64, shape (records,), NaN where unknown.
+
+    Attributes:
+        latency: seconds from the request to the last byte.
+        time_to_first_token: seconds.
+        input_tokens: cached tokens included.
+        output_tokens: reasoning tokens included.
+        images, seconds, characters: what is billed where it is not tokens.
+        cost: in the kind's currency.
+        upstream_time: seconds of the latency that the upstream took.
+    """
+
+    latency: Numbers
+    time_to_first_token: Numbers
+    input_tokens: Numbers
+    output_tokens: Numbers
+    total_tokens: Numbers
+    cached_input_tokens: Numbers
+    cache_creation_input_tokens: Numbers
+    reasoning_output_tokens: Numbers
+    images: Numbers
+    seconds: Numbers
+    characters: Numbers
+    cost: Numbers
+    upstream_time: Numbers
+
+    def take(self, rows: Indices) -> Self:
+        """The given rows only."""
+        return type(self)(*(getattr(self, name)[rows] for name in COLUMN_NAMES))
+
+
+COLUMN_NAMES = tuple(field.name for field in fields(Columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests of one source, in the order in which it told of them.
+
+    Attributes:
+        kinds: the table that `kind` points into.
+        kind: shape (records,).
+        request_id, trace_id: "" where unknown.
+        start_times: makes the column of Unix seconds, NaN where unknown; a call, because parsing
+            times costs as much as all the rest and only some readers want it.
+    """
+
+    kinds: Kinds
+    kind: Indices
+    numbers: Columns
+    request_id: Sequence[str]
+    trace_id: Sequence[str]
+    start_times: Callable[[], Numbers]
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def records(self) -> Iterator["Record"]:
+        """The same, one by one, for people to read."""
+        columns = [getattr(self.numbers, name).tolist() for name in COLUMN_NAMES]
+        texts = (self.request_id, self.trace_id, self.start_times().tolist())
+        for number, request_id, trace_id, start, *values in zip(
+            self.kind.tolist(), *texts, *columns, strict=True
+        ):
+            known = [None if value != value else value for value in (start, *values)]
+            yield Record(request_id, trace_id, self.kinds[number], *known)
+
+
+class Record(NamedTuple):
+    """One request; None is an unknown number. Units are those of `Columns`, times Unix seconds."""
+
+    request_id: str
+    trace_id: str
+    kind: Kind
+    start_time: float | None = None
+    latency: float | None = None
+    time_to_first_token: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    total_tokens: float | None = None
+    cached_input_tokens: float | None = None
+    cache_creation_input_tokens: float | None = None
+    reasoning_output_tokens: float | None = None
+    images: float | None = None
+    seconds: float | None = None
+    characters: float | None = None
+    cost: float | None = None
+    upstream_time: float | None = None
+
+
+def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
+    """The columns with every figure taken out that is not what its name says.
+
+    Gateways write zero, the total or the original answer's usage where they have nothing to say:
+
+    - a time to first token is one only for a streamed success, below the whole latency, and not
+      where the gateway's cache answered;
+    - tokens of an answer from the cache were not generated again;
+    - zero input tokens mean that nobody counted, and then zero output tokens mean the same.
+
+    Args:
+        traits: shape (records,), bits of `Kinds.traits`.
+    """
+    latency = np.where(columns.latency >= 0, columns.latency, np.nan)
+    ttft = columns.time_to_first_token
+    is_ttft = (traits & (SUCCEEDED | STREAMED | CACHE_HIT)) == SUCCEEDED | STREAMED
+    is_ttft &= (ttft > 0) & (ttft < latency)
+    from_cache = (traits & CACHE_HIT) != 0
+    no_input = from_cache | ~(columns.input_tokens > 0)
+    no_output = from_cache | ~(columns.output_tokens >= 0)
+    no_output |= no_input & ~(columns.output_tokens > 0)
+    no_usage = no_input & no_output
+    total = np.where(
+        columns.total_tokens > 0,
+        columns.total_tokens,
+        np.nan_to_num(columns.input_tokens) + np.nan_to_num(columns.output_tokens),
+    )
+    upstream_time = columns.upstream_time
+    return Columns(
+        latency=latency,
+        time_to_first_token=np.where(is_ttft, ttft, np.nan),
+        input_tokens=np.where(no_input, np.nan, columns.input_tokens),
+        output_tokens=np.where(no_output, np.nan, columns.output_tokens),
+        total_tokens=np.where(no_usage, np.nan, total),
+        cached_input_tokens=np.where(no_usage, np.nan, columns.cached_input_tokens),
+        cache_creation_input_tokens=np.where(no_usage, np.nan, columns.cache_creation_input_tokens),
+        reasoning_output_tokens=np.where(no_usage, np.nan, columns.reasoning_output_tokens),
+        images=columns.images,
+        seconds=columns.seconds,
+        characters=columns.characters,
+        cost=np.where(from_cache, np.nan, columns.cost),
+        upstream_time=np.where(upstream_time >= 0, upstream_time, np.nan),
+    )

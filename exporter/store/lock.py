@@ -1,0 +1,38 @@
+"""One process owns a state directory: two would count everything twice."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from exporter.errors import StateError
+
+
+class DirectoryLock:
+    """A lock on a directory, held until `release` or the process's end.
+
+    Raises:
+        StateError: another process holds it; the message names that process.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "lock"
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(f"{path}: cannot be opened for writing: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._file, 200).decode("utf-8", "replace").strip() or "another process"
+            os.close(self._file)
+            raise StateError(
+                f"{directory}: in use by {holder}; a state directory belongs to one process, "
+                "for two would count everything twice"
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let another process have the directory."""
+        os.close(self._file)

@@ -1,0 +1,142 @@
+"""Sums of a batch by kind: a few numpy calls for each block of lines, whatever its size.
+
+An amount is a sum that feeds a counter, a distribution is values that feed a histogram. Both are columns
+here, in the order of `AMOUNTS` and `DISTRIBUTIONS`; `exporter/accounting.py` knows the series they go to.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exporter import vocabulary as v
+from exporter.record import CACHE_HIT, SUCCEEDED, USES_TOKENS, Batch, Columns, Indices, Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Values of a batch that feed a histogram, NaN where a record has none."""
+
+    instrument: v.Instrument
+    values: Callable[[Columns], Numbers]
+
+
+def _time_per_output_token(numbers: Columns) -> Numbers:
+    """(latency - TTFT) / (output - 1), once a request, for answers of two tokens or more."""
+    gaps = np.where(numbers.output_tokens > 1, numbers.output_tokens - 1, np.nan)
+    return (numbers.latency - numbers.time_to_first_token) / gaps
+
+
+def _overhead(numbers: Columns) -> Numbers:
+    """What the gateway took itself; clocks of a millisecond's resolution can make it negative."""
+    return np.maximum(numbers.latency - numbers.upstream_time, 0.0)
+
+
+DISTRIBUTIONS = (
+    Distribution(v.REQUEST_DURATION, lambda numbers: numbers.latency),
+    Distribution(v.TIME_TO_FIRST_TOKEN, lambda numbers: numbers.time_to_first_token),
+    Distribution(v.TIME_PER_OUTPUT_TOKEN, _time_per_output_token),
+    Distribution(v.TOKEN_USAGE, lambda numbers: numbers.input_tokens),
+    Distribution(v.TOKEN_USAGE, lambda numbers: numbers.output_tokens),
+    Distribution(v.OVERHEAD, _overhead),
+)
+DURATION, FIRST_TOKEN, OUTPUT_TOKEN, INPUT_USAGE, OUTPUT_USAGE, OVERHEAD = range(len(DISTRIBUTIONS))
+
+SUMMED = (
+    *("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens"),
+    *("reasoning_output_tokens", "images", "seconds", "characters"),
+)
+"""Columns whose sums are amounts; those of images, seconds and characters of successes only."""
+
+REQUESTS, INPUT, OUTPUT, CACHED, CACHE_CREATION, REASONING, IMAGES, SECONDS, CHARACTERS = range(9)
+WITHOUT_USAGE, COST_REPORTED, COST_ESTIMATED = range(9, 12)
+AMOUNTS = 12
+
+
+class Tally:
+    """The sums since the last `clear`.
+
+    Attributes:
+        amounts: shape (kinds, AMOUNTS).
+        distributions: for each of `DISTRIBUTIONS`, shape (kinds, buckets + 2): counts, of which the last
+            is +Inf's, and the sum.
+        newest: the last batch that was added.
+        records: how many were added.
+    """
+
+    def __init__(self, instruments: Sequence[v.Instrument]) -> None:
+        buckets = {instrument.name: instrument.buckets for instrument in instruments}
+        self._bounds = [np.array(buckets[d.instrument.name]) for d in DISTRIBUTIONS]
+        self.clear()
+
+    def clear(self) -> None:
+        """Start anew, at zero."""
+        self.amounts = np.zeros((0, AMOUNTS))
+        self.distributions = [np.zeros((0, len(bounds) + 2)) for bounds in self._bounds]
+        self.newest: Batch | None = None
+        self.records = 0
+
+    def touched(self) -> Indices:
+        """Numbers of the kinds that something was added to."""
+        return np.flatnonzero(self.amounts[:, REQUESTS])
+
+    def add(self, batch: Batch, estimate: Numbers | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            estimate: cost of each record by the price list, NaN where it has no price.
+        """
+        if not len(batch):
+            return
+        self._grow(len(batch.kinds))
+        self.newest = batch
+        self.records += len(batch)
+        kind, numbers = batch.kind, batch.numbers
+        traits = batch.kinds.traits_of(kind)
+        self._sum(REQUESTS, kind, None)
+        succeeded = (traits & SUCCEEDED) != 0
+        for amount, name in enumerate(SUMMED, INPUT):
+            column: Numbers = getattr(numbers, name)
+            self._sum(amount, kind, column if amount < IMAGES else np.where(succeeded, column, np.nan))
+        without = (traits & (SUCCEEDED | USES_TOKENS | CACHE_HIT)) == SUCCEEDED | USES_TOKENS
+        without &= np.isnan(numbers.input_tokens) & np.isnan(numbers.output_tokens)
+        self._sum(WITHOUT_USAGE, kind, np.where(without, 1.0, np.nan))
+        reported = np.where(numbers.cost > 0, numbers.cost, np.nan)
+        self._sum(COST_REPORTED, kind, reported)
+        if estimate is not None:
+            self._sum(COST_ESTIMATED, kind, np.where(np.isnan(reported), estimate, np.nan))
+        for number, distribution in enumerate(DISTRIBUTIONS):
+            self._distribute(number, kind, distribution.values(numbers))
+
+    def _grow(self, kinds: int) -> None:
+        missing = kinds - len(self.amounts)
+        if missing > 0:
+            missing += len(self.amounts)  # at least double, so that kinds that come one by one cost little
+            self.amounts = np.concatenate([self.amounts, np.zeros((missing, AMOUNTS))])
+            self.distributions = [
+                np.concatenate([counts, np.zeros((missing, counts.shape[1]))])
+                for counts in self.distributions
+            ]
+
+    def _sum(self, amount: int, kind: Indices, column: Numbers | None) -> None:
+        """Add a column's known values to an amount; None adds one for each record."""
+        if column is not None:
+            known = ~np.isnan(column)
+            if not known.any():
+                return
+            kind, column = kind[known], column[known]
+        sums = np.bincount(kind, column)
+        self.amounts[: len(sums), amount] += sums
+
+    def _distribute(self, number: int, kind: Indices, values: Numbers) -> None:
+        known = ~np.isnan(values)
+        if not known.any():
+            return
+        kind, values = kind[known], values[known]
+        counts = self.distributions[number]
+        width = counts.shape[1]
+        cells = kind * width + self._bounds[number].searchsorted(values)
+        flat = counts.reshape(-1)
+        np.add.at(flat, cells, 1.0)
+        sums = np.bincount(kind, values)
+        counts[: len(sums), -1] += sums
