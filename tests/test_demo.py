@@ -266,7 +266,7 @@ def test_the_greeting_says_what_to_open() -> None:
 def written(log: Path, rate: float) -> Iterator[threading.Thread]:
     """A thread that writes traffic to a log; it has been told to stop when the block ends."""
     stop = threading.Event()
-    writer = threading.Thread(target=write_traffic, args=(log, rate, 1, stop))
+    writer = threading.Thread(target=write_traffic, args=(log, rate, 1, stop), daemon=True)
     writer.start()
     try:
         yield writer

@@ -98,7 +98,8 @@ def test_every_link_within_the_documentation_leads_somewhere() -> None:
 def test_a_python_that_is_missing_or_too_old_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert "apt-get install python3 python3-venv" in refusal_of_create_venv("no-such-python")
     old = tmp_path / "python3.10"
-    old.write_text('#!/bin/sh\ncase "$2" in *print*) echo 3.10 ;; *) exit 1 ;; esac\n')
+    pretends = "import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])"
+    old.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{pretends}' \"$2\"\n")
     old.chmod(0o755)
     message = refusal_of_create_venv(str(old))
     assert f"{old} is Python 3.10; this needs 3.11 or newer." in message
