@@ -45,7 +45,8 @@ class RotatedLog:
             line = line[os.write(self._file, line) :]
 
     def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(self._path, flags, 0o644)
         self._size = os.fstat(self._file).st_size
 
 
