@@ -1,0 +1,286 @@
+"""Listening sockets and connections: how many, how long, and by which certificate."""
+
+import asyncio
+import logging
+import socket
+import ssl
+import sys
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import cast
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from exporter.errors import ExporterError
+from exporter.web.selfmetrics import WebMetrics
+
+_log = structlog.get_logger(__name__)
+
+_ACCEPT_RETRY_S = 0.2
+_BACKLOG = 512
+"""Connections that the kernel holds until they are accepted; beyond, clients wait a second."""
+_LINGER_S = 1
+"""For the rest of an unwanted body: many a client reads its answer only when all is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may take up.
+
+    Attributes:
+        connections: open at the same time; more are closed at once.
+        headers: of one request.
+        header_bytes: of one header, and of the request line.
+        body_bytes: of a request's body, unpacked.
+        handshake_s: for a TLS handshake.
+        head_s: for all of a request's head to arrive, and between two requests.
+        body_s: for all of a request's body to arrive.
+        answer_s: for a client to take what it was sent.
+        shutdown_s: for requests under way when the listener stops.
+    """
+
+    connections: int = 512
+    headers: int = 64
+    header_bytes: int = 8190
+    body_bytes: int = 1 << 20
+    handshake_s: float = 10
+    head_s: float = 75
+    body_s: float = 60
+    answer_s: float = 60
+    shutdown_s: float = 1
+
+
+class ListenError(ExporterError):
+    """An address cannot be listened at."""
+
+
+class Connection(web.RequestHandler):
+    """One client's connection; bears with slow clients for a while, and answers malformed ones."""
+
+    def __init__(
+        self,
+        server: web.Server,
+        limits: Limits,
+        metrics: WebMetrics,
+        dress: Callable[[MutableMapping[str, str]], None],
+    ) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=limits.head_s,
+            lingering_time=_LINGER_S,
+            max_headers=limits.headers,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            access_log_class=_AccessLog,
+            access_log=logging.getLogger(__name__),
+        )
+        self._answer_s = limits.answer_s
+        self._metrics = metrics
+        self._dress = dress
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Writing counts as paused until all that was written is on its way. Over TLS, asyncio
+        # takes what is encrypted for sent; there, `head_s` ends the wait for an answer's rest.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(0)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent: that is borne for a while only."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._patience = asyncio.get_running_loop().call_later(
+                self._answer_s, self.transport.abort
+            )
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer for what no handler answered; the client learns nothing about the reason."""
+        exc = exc or sys.exception()
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            # The parser's message quotes the request, which may hold a password.
+            _log.debug("a request is not HTTP", error=type(exc).__name__)
+        elif isinstance(exc, ConnectionError):
+            _log.debug("the client left before it had its answer", path=request.path)
+        else:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            self._metrics.requests_failed.inc()
+            _log.error("request failed", method=request.method, path=request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("part of another answer was sent")
+        response = web.Response(status=status, text=f"{status}: {HTTPStatus(status).phrase}\n")
+        self._dress(response.headers)
+        response.force_close()
+        return response
+
+
+class Listener:
+    """Accepts connections at some addresses and hands them to `connect`'s protocols."""
+
+    def __init__(
+        self,
+        server: web.Server,
+        connect: Callable[[], Connection],
+        tls: Callable[[], ssl.SSLContext | None],
+        limits: Limits,
+        metrics: WebMetrics,
+    ) -> None:
+        self._server = server
+        self._connect = connect
+        self._tls = tls
+        self._limits = limits
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
+        self._opening: dict[Connection, asyncio.Task[None]] = {}
+        self._failing = self._full = False
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each socket."""
+        return [listening.getsockname()[:2] for listening in self._sockets]
+
+    def listen(self, address: str) -> None:
+        """Listen at one more address.
+
+        Raises:
+            ListenError: it is no address, or cannot be had.
+        """
+        listening = open_socket(address)
+        self._sockets.append(listening)
+        self._loop.add_reader(listening, self._accept, listening)
+
+    async def close(self) -> None:
+        """Accept no more; connections that stand are the server's."""
+        for listening in self._sockets:
+            self._loop.remove_reader(listening)
+            listening.close()
+        await asyncio.sleep(0)  # A task that never ran would not close its socket.
+        for task in self._opening.values():
+            task.cancel()
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # The client left at once.
+            return
+        except OSError as error:  # Out of file descriptors or memory, most likely.
+            if not self._failing:
+                _log.error("cannot accept connections, trying again", error=str(error))
+            self._failing = True
+            self._loop.remove_reader(listening)
+            self._loop.call_later(_ACCEPT_RETRY_S, self._accept_again, listening)
+            return
+        self._failing = False
+        # A connection is in both while it is handed over.
+        standing = len({*self._server.connections, *self._opening})
+        if standing < self._limits.connections:
+            connection = self._connect()
+            self._opening[connection] = self._loop.create_task(self._open(accepted, connection))
+        else:
+            accepted.close()
+            self._metrics.connections_refused.inc()
+            if not self._full:
+                _log.warning("too many connections, closing new ones", open=standing)
+            self._full = True
+        if standing < self._limits.connections / 2:
+            self._full = False
+
+    def _accept_again(self, listening: socket.socket) -> None:
+        if listening.fileno() >= 0:  # Not closed meanwhile.
+            self._loop.add_reader(listening, self._accept, listening)
+
+    async def _open(self, accepted: socket.socket, connection: Connection) -> None:
+        tls = self._tls()  # Asked each time: a new certificate serves new connections.
+        patience = self._limits.handshake_s if tls else None
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=tls,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=patience,
+            )
+        except OSError as error:
+            _log.debug("no TLS connection came about", error=repr(error))
+        finally:
+            del self._opening[connection]
+
+
+def open_socket(address: str) -> socket.socket:
+    """A listening socket at "host:port", "[IPv6]:port" or ":port", which is every address.
+
+    A name that stands for several addresses gives the first of IPv4, as with Prometheus.
+
+    Raises:
+        ListenError: it is no address, or cannot be had.
+    """
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ListenError(f"listen address {address!r} is not host:port, such as 127.0.0.1:9478")
+    try:
+        listening = _bind(host, int(port))
+    except (OSError, UnicodeError) as error:  # The latter from a name that is none.
+        reason = getattr(error, "strerror", None) or error
+        raise ListenError(f"cannot listen at {address}: {reason}") from error
+    listening.setblocking(False)
+    return listening
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    if not host:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        return socket.create_server(
+            ("", port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+        )
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, *_, bindable = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return socket.create_server(bindable[:2], family=family, backlog=_BACKLOG)
+
+
+class _AccessLog(AbstractAccessLogger):
+    """A line for each request at level debug; without the query, which may name users."""
+
+    @property
+    def enabled(self) -> bool:
+        return self.logger.isEnabledFor(logging.DEBUG)
+
+    def log(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        time: float,
+    ) -> None:
+        _log.debug(
+            "request served",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            bytes_sent=response.body_length,
+            duration_s=round(time, 6),
+        )
