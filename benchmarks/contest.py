@@ -1,0 +1,76 @@
+"""Contestants side by side in one run: each in a process of its own, on one core, in turns.
+
+Machines differ and drift, so a figure is the median of several rounds, and what counts is the ratio.
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+CORE = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished process.
+
+    Attributes:
+        cpu_s: user and system time, its children's included.
+        peak_mib: most resident memory.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+    output: str
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
+    """Run a command on one core, to its end.
+
+    Raises:
+        RuntimeError: it failed; the message has what it printed.
+    """
+    began = time.perf_counter()
+    with subprocess.Popen(
+        ["taskset", "-c", CORE, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{output[-3000:]}")
+    return Run(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, _mib(usage), output)
+
+
+def _mib(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / 1024
+
+
+def contest(contestants: Mapping[str, Sequence[str]], rounds: int) -> dict[str, Run]:
+    """Each contestant's median run, by CPU time; they take turns, so that drift meets all of them."""
+    runs: dict[str, list[Run]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, command in contestants.items():
+            runs[name].append(run(command))
+    return {name: sorted(of_one, key=lambda r: r.cpu_s)[len(of_one) // 2] for name, of_one in runs.items()}
+
+
+def spread(values: Sequence[float]) -> str:
+    """`median (least to most)`."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,172 @@
+"""The commands; nothing but their arguments and what they print."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from exporter import __version__, demo, logs
+from exporter.config import config_schema, load_config
+from exporter.errors import ExporterError
+
+P = ParamSpec("P")
+
+EX_CONFIG = 78
+"""Exit status for what only a person can mend (sysexits.h): a supervisor need not try again."""
+
+_config_file = click.option(
+    "--config.file",
+    "config_file",
+    type=click.Path(path_type=Path),
+    default=Path("config.yaml"),
+    show_default=True,
+    help="Configuration.",
+)
+
+
+def _serving(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of the commands that run the daemon."""
+    for option in (
+        click.option(
+            "--log.format",
+            "log_format",
+            type=click.Choice(["logfmt", "json"]),
+            default="logfmt",
+            show_default=True,
+            help="Format of log lines, on standard error.",
+        ),
+        click.option(
+            "--log.level",
+            "log_level",
+            type=click.Choice(["debug", "info", "warn", "error"]),
+            default="info",
+            show_default=True,
+            help="Only log lines of this level or above.",
+        ),
+        click.option(
+            "--web.enable-lifecycle",
+            "enable_lifecycle",
+            is_flag=True,
+            help="Let POST /-/reload reload the configuration, as SIGHUP does.",
+        ),
+        click.option(
+            "--web.config.file",
+            "web_config",
+            type=click.Path(path_type=Path),
+            help="TLS and basic authentication, in the format of Prometheus's exporters.",
+        ),
+        click.option(
+            "--web.listen-address",
+            "listen",
+            multiple=True,
+            default=["127.0.0.1:9478"],
+            show_default=True,
+            help="Address to serve at; may be given several times.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _mendable(command: Callable[P, None]) -> Callable[P, None]:
+    """Print what a person can mend without a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ExporterError as error:
+            click.echo(error, err=True)
+            sys.exit(EX_CONFIG)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="llm-gateway-exporter")
+def main() -> None:
+    """Count a model gateway's requests for Prometheus: each once, from its log."""
+
+
+@main.command()
+@_config_file
+@_serving
+@_mendable
+def run(config_file: Path, **serving: Any) -> None:
+    """Run the daemon."""
+    _run(config_file, **serving)
+
+
+def _run(
+    config_file: Path,
+    listen: tuple[str, ...],
+    web_config: Path | None,
+    enable_lifecycle: bool,
+    log_level: logs.Level,
+    log_format: logs.Format,
+) -> None:
+    from exporter.daemon import Daemon, Options
+
+    logs.configure(log_level, log_format)
+    Daemon(Options(config_file, listen, web_config, enable_lifecycle)).run()
+
+
+@main.command(name="demo")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("llm-gateway-exporter-demo"),
+    show_default=True,
+    help="Where the made-up gateway writes its log, and the daemon keeps its state.",
+)
+@click.option("--rate", default=20.0, show_default=True, help="Requests per second.")
+@_serving
+@_mendable
+def demo_command(directory: Path, rate: float, listen: tuple[str, ...], **serving: Any) -> None:
+    """Run the daemon on a made-up gateway's log, for a first look."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.absolute()
+    config_file = directory / "config.yaml"
+    config_file.write_text(demo.configuration(directory))
+    stop = threading.Event()
+    traffic = threading.Thread(
+        target=demo.write_traffic, args=(directory / demo.LOG_NAME, rate, 1, stop), daemon=True
+    )
+    click.echo(demo.greeting(directory, listen[0]), nl=False)
+    traffic.start()
+    try:
+        _run(config_file, listen, **serving)
+    finally:
+        stop.set()
+        traffic.join()
+
+
+@main.command(name="check-config")
+@_config_file
+@_mendable
+def check_config(config_file: Path) -> None:
+    """Check a configuration; all of its mistakes are shown at once."""
+    config = load_config(config_file)
+    click.echo(f"{config_file}: valid, {len(config.sources)} source(s)")
+
+
+@main.group(name="config")
+def config_group() -> None:
+    """Help with writing a configuration."""
+
+
+@config_group.command(name="schema")
+def schema() -> None:
+    """Print the configuration's JSON Schema, for editors."""
+    click.echo(json.dumps(config_schema(), indent=2))
+
+
+@main.group(name="formats")
+def formats_group() -> None:
+    """Log formats: what there is, and how a mapping of your own fares."""

@@ -1,0 +1,176 @@
+"""The process: one state, one engine at a time, the web listener, signals."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from exporter import notify
+from exporter.config import Config, load_config
+from exporter.engine import Engine, Metrics
+from exporter.errors import ExporterError
+from exporter.store.state import StateStore
+from exporter.web.pages import SourceState
+from exporter.web.server import WebServer
+
+log = structlog.get_logger(__name__)
+
+STOP_LIMIT_S = 4.0
+"""Time for the last commit, so that the whole stop stays within five seconds."""
+
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread keeps the interpreter while another one wants it; Python's own 5 ms would show
+as latency in scrapes and commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        enable_lifecycle: let `POST /-/reload` reload the configuration.
+    """
+
+    config_file: Path
+    listen: Sequence[str]
+    web_config: Path | None = None
+    enable_lifecycle: bool = False
+
+
+class Daemon:
+    """Runs until a signal ends it.
+
+    Raises:
+        DocumentError: the configuration has mistakes.
+        StateError: the state directory cannot be used.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        config = load_config(options.config_file)
+        self._metrics = Metrics()
+        self._store = StateStore(config.state_dir)
+        try:
+            self._engine = Engine(config, self._store, self._metrics)
+        except BaseException:
+            self._store.close()
+            raise
+        facts = self._store.facts
+        self._metrics.process.state_created.set(facts.created)
+        self._metrics.process.state_replaced.set(facts.created if facts.replaced_corrupt else 0)
+        self._loaded(successfully=True)
+        self._reloading = asyncio.Lock()
+
+    def run(self) -> None:
+        """Serve; returns after SIGTERM or SIGINT, with all that was read committed."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+
+        def stop() -> None:
+            if stopping.is_set():
+                log.warning("second signal: leaving at once")
+                os._exit(1)
+            stopping.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        tasks: set[asyncio.Task[str | None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.add(asyncio.create_task(self.reload())))
+        web = WebServer(
+            self._options.listen,
+            exposition=self,
+            ready=lambda: self._engine.not_ready(),
+            sources=self._sources,
+            reload=self.reload if self._options.enable_lifecycle else None,
+            web_config=self._options.web_config,
+            registry=self._metrics.registry,
+        )
+        await web.start()
+        self._engine.start()
+        notify.ready()
+        watchdog = asyncio.create_task(_pat_watchdog())
+        await stopping.wait()
+        log.info("stopping")
+        notify.stopping()
+        watchdog.cancel()
+        if not await asyncio.to_thread(self._engine.stop, STOP_LIMIT_S):
+            log.warning("the last commit did not succeed in time: it is read again at the next start")
+            os._exit(0)
+        self._store.close()
+        await web.stop()
+
+    async def render(self, openmetrics: bool) -> bytes:
+        """What a scrape gets."""
+        return await self._engine.exposition.render(openmetrics=openmetrics)
+
+    async def reload(self) -> str | None:
+        """Load the configuration again; what is wrong with it, None if it is in force now."""
+        async with self._reloading:
+            notify.reloading()
+            try:
+                config = await asyncio.to_thread(load_config, self._options.config_file)
+                self._check_same_state(config)
+                await self._replace(config)
+            except ExporterError as error:
+                log.error("configuration not reloaded: the one before stays in force", error=str(error))
+                self._loaded(successfully=False)
+                return str(error)
+            else:
+                log.info("configuration reloaded")
+                self._loaded(successfully=True)
+                return None
+            finally:
+                notify.ready()
+
+    def _check_same_state(self, config: Config) -> None:
+        if config.state_dir != self._engine.config.state_dir:
+            raise ExporterError("state_dir cannot change while the daemon runs: restart it")
+
+    async def _replace(self, config: Config) -> None:
+        """Put an engine with the new configuration in the place of the old one."""
+        if not await asyncio.to_thread(self._engine.stop, STOP_LIMIT_S):
+            raise ExporterError("the last commit does not succeed; see the log")
+        before = self._engine.config
+        try:
+            self._engine = await asyncio.to_thread(Engine, config, self._store, self._metrics)
+        except ExporterError:
+            self._engine = await asyncio.to_thread(Engine, before, self._store, self._metrics)
+            raise
+        finally:
+            self._engine.start()
+
+    def _loaded(self, *, successfully: bool) -> None:
+        self._metrics.process.reload_success.set(successfully)
+        if successfully:
+            self._metrics.process.reload_time.set_to_current_time()
+
+    def _sources(self) -> list[SourceState]:
+        problem = self._engine.not_ready()
+        return [
+            SourceState(
+                name=source.name,
+                kind="tail",
+                healthy=problem is None,
+                state="reading" if problem is None else problem,
+                detail=", ".join(source.tail.paths) if source.tail else "",
+            )
+            for source in self._engine.config.sources
+        ]
+
+
+async def _pat_watchdog() -> None:
+    interval_s = notify.watchdog_interval_s()
+    while interval_s is not None:
+        notify.watchdog()
+        await asyncio.sleep(interval_s)

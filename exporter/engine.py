@@ -1,0 +1,149 @@
+"""A configuration at work: sources, ledger and pipeline over one state, until the next configuration."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from exporter import config as c
+from exporter.accounting import Accountant, Labelling
+from exporter.export.scrape import Exposition
+from exporter.formats import resolve
+from exporter.formats.compile import Decoder
+from exporter.ledger import Ledger
+from exporter.pipeline import Feed, Pipeline
+from exporter.prices import PRICED, Price, Prices
+from exporter.record import Kinds
+from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
+from exporter.sources.tail import TailMetrics, TailSettings, TailSource
+from exporter.store.state import StateStore
+from exporter.vocabulary import IDENTITY, instruments
+
+log = structlog.get_logger(__name__)
+
+
+class Metrics:
+    """The metrics about the exporter itself; they outlive a change of configuration."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.process = ProcessMetrics(self.registry)
+        self.pipeline = PipelineMetrics(self.registry)
+        self.tail = TailMetrics(self.registry)
+
+
+class Engine:
+    """Runs from `start` to `stop`; then another one may take over the store.
+
+    Attributes:
+        config: that it was made of.
+        ledger: the series.
+        pipeline: what `start` lets run in a thread of its own.
+        exposition: of the ledger.
+    """
+
+    def __init__(self, config: c.Config, store: StateStore, metrics: Metrics) -> None:
+        self.config = config
+        attributes = config.labels.attributes
+        vocabulary = instruments(config.histograms.buckets())
+        self.ledger = Ledger(vocabulary, IDENTITY + attributes)
+        unfit = self.ledger.load(store.series(vocabulary))
+        if unfit:
+            log.warning("series that no longer fit the configuration are dropped", series=len(unfit))
+            store.forget(unfit)
+        kinds = Kinds()
+        prices = Prices([_price(entry) for entry in config.prices])
+        self._feeds = [self._feed(source, store, kinds, metrics) for source in config.sources]
+        self.pipeline = Pipeline(
+            self._feeds,
+            ledger=self.ledger,
+            accountant=Accountant(self.ledger, _labelling(config.labels), prices),
+            prices=prices,
+            kinds=kinds,
+            store=store,
+            metrics=metrics.pipeline,
+            commit_interval_s=config.commit_interval,
+            poll_interval_s=min(
+                (source.tail.poll_interval for source in config.sources if source.tail), default=0.25
+            ),
+        )
+        self.exposition = Exposition(self.ledger, metrics.registry)
+        self._thread = threading.Thread(target=self.pipeline.run, name="pipeline", daemon=True)
+
+    def _feed(
+        self, source: c.SourceConfig, store: StateStore, kinds: Kinds, metrics: Metrics
+    ) -> Feed:
+        assert source.tail is not None  # the only kind there is; the configuration sees to it
+        spec = resolve(source.tail.format, self.config.formats)
+        decoder = Decoder(spec, kinds, self.config.labels.attributes, source.tail.timezone)
+        settings = _tail_settings(source.tail, from_end=_has_lost_its_state(store))
+        known = store.positions(source.name)
+        return Feed(TailSource(source.name, settings, known, metrics.tail), decoder)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self, limit_s: float) -> bool:
+        """Commit what was read, and read no more; whether that was done within the limit."""
+        self.pipeline.stop()
+        self._thread.join(limit_s)
+        if self._thread.is_alive():
+            return False
+        for feed in self._feeds:
+            feed.source.close()
+        return True
+
+    def not_ready(self) -> str | None:
+        """Why readers should not rely on the series now, None if they may."""
+        if not self._thread.is_alive():
+            return "the pipeline has stopped"
+        if self.pipeline.commit_error is not None:
+            return f"commits fail: {self.pipeline.commit_error}"
+        if not self.pipeline.has_committed.is_set():
+            return "nothing is committed yet"
+        return None
+
+
+def _has_lost_its_state(store: StateStore) -> bool:
+    """Files must not be read from their beginning where the state that knew them was corrupt."""
+    return store.facts.replaced_corrupt and store.facts.batch == 0
+
+
+def _labelling(labels: c.LabelsConfig) -> Labelling:
+    return Labelling(labels.attributes, labels.models, labels.limit, labels.statuses)
+
+
+def _tail_settings(tail: c.TailConfig, *, from_end: bool) -> TailSettings:
+    return TailSettings(
+        paths=tail.paths,
+        exclude=tail.exclude,
+        start="end" if from_end else tail.start,
+        envelope=tail.envelope,
+        max_line_bytes=tail.max_line_size,
+        rotated_wait_s=tail.rotated_wait,
+        max_open=tail.max_open_files,
+    )
+
+
+def _price(entry: c.Price) -> Price:
+    """Prices of parts as what they cost more, or less, than the whole that they are a part of."""
+    million = 1_000_000
+    input_, output = (entry.input or 0) / million, (entry.output or 0) / million
+
+    def difference(part: float | None, whole: float) -> float:
+        return 0.0 if part is None else part / million - whole
+
+    per_unit = {
+        "input_tokens": input_,
+        "output_tokens": output,
+        "cached_input_tokens": difference(entry.cached_input, input_),
+        "cache_creation_input_tokens": difference(entry.cache_creation_input, input_),
+        "reasoning_output_tokens": difference(entry.reasoning_output, output),
+        "images": entry.image or 0,
+        "seconds": entry.second or 0,
+        "characters": entry.character or 0,
+    }
+    return Price(entry.models, entry.currency, tuple(per_unit[name] for name in PRICED))

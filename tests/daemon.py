@@ -1,0 +1,83 @@
+"""The daemon as a process of its own, as its users run it."""
+
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.waiting import free_port, wait_until
+
+
+class Daemon:
+    """A running `llm-gateway-exporter run`; a context manager that ends it.
+
+    Attributes:
+        address: `host:port` that it serves at.
+        log: the file that holds what it says.
+    """
+
+    def __init__(
+        self, config_file: Path, *, address: str = "", flags: Sequence[str] = (), command: str = "run"
+    ) -> None:
+        self.address = address or f"127.0.0.1:{free_port()}"
+        self.log = config_file.with_suffix(".log")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "exporter", command, f"--config.file={config_file}"),
+                    *(f"--web.listen-address={self.address}", *flags),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def is_ready(self) -> bool:
+        """Whether it says that its series can be relied on."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.log.read_text()}")
+        try:
+            return self.get("/-/ready")[0] == 200
+        except OSError:
+            return False
+
+    def wait_ready(self) -> Self:
+        """Wait until it is."""
+        wait_until(self.is_ready, 20, "the daemon to become ready")
+        return self
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum over the series of a name that have these labels; 0 where there are none."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal; the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
