@@ -13,7 +13,7 @@ import numpy as np
 from exporter import tally as t
 from exporter import vocabulary as v
 from exporter.labels import Guard
-from exporter.ledger import Additions, Exemplar, LabelValues, Ledger
+from exporter.ledger import Additions, Exemplar, LabelValues, Ledger, PlacedExemplar
 from exporter.prices import Prices
 from exporter.record import Batch, Indices, Kind, Kinds, Numbers, Outcome
 from exporter.tally import Tally
@@ -24,21 +24,29 @@ MOST_EXEMPLARS = 256
 LONGEST_EXEMPLAR = 128
 """Characters of an exemplar's label names and values together, by the OpenMetrics specification."""
 
+MOST_OUTCOMES = 32
+"""Outcomes, usual and seen, that each new identity has at zero; each of them is a series."""
+
+LATEST_TIME = 1e11
+"""Unix seconds, in the year 5138. Prometheus refuses a whole scrape for one absurd time in it."""
+
 _NOT_LOOKED_UP, _FEEDS_NONE = -1, -2
+
+ExtraLabels = Callable[[Kind], LabelValues | None]
+"""Values of an instrument's attributes beyond the identity; None: this kind has no such series."""
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class Account:
     """Sums of a kind, and the series that they go to.
 
     Attributes:
         sums: of the given kinds in a tally, shape (kinds, width of the instrument).
-        labels: values of the instrument's attributes beyond the identity; None: this kind feeds none.
     """
 
     instrument: v.Instrument
     sums: Callable[[Tally, Indices], Numbers]
-    labels: Callable[[Kind], LabelValues | None]
+    labels: ExtraLabels
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Fold:
     """What a tally adds to the series.
 
     Attributes:
-        folded: requests, by label, whose value of it became `other`.
+        folded: requests, by label in Prometheus's spelling, whose value of it became `other`.
     """
 
     additions: Additions = field(default_factory=Additions)
@@ -76,32 +84,41 @@ class Accountant:
     def __init__(self, ledger: Ledger, labelling: Labelling, prices: Prices) -> None:
         self._ledger = ledger
         self._prices = prices
-        self._statuses = labelling.statuses
-        self._feeds = self._all_feeds()
-        names = ("provider", "operation", "error_type", *labelling.attributes)
-        self._models = Guard(labelling.limit, labelling.models)
-        self._guards = {name: Guard(labelling.limit) for name in names}
-        self._attributes = labelling.attributes
+        self._identity = v.IDENTITY + labelling.attributes
+        self._outcomes: dict[LabelValues, None] = {
+            (str(status), "" if status < 300 else str(status)): None
+            for status in labelling.statuses
+        }
+        known = {v.MODEL: labelling.models, v.ERROR_TYPE: [error for _, error in self._outcomes]}
+        self._guards = {
+            name: Guard(labelling.limit, known.get(name, ()))
+            for name in (*self._identity, v.ERROR_TYPE, v.CURRENCY)
+        }
+        self._accounts = self._all_accounts()
+        self._begun: set[LabelValues] = set()
         self._generation = -1
-        self._known: set[LabelValues] = set()
-        self._outcomes: set[tuple[int, str]] = set()
         self._recall()
 
-    def _all_feeds(self) -> tuple[Feed, ...]:
-        def amount(instrument: v.Instrument, *amounts: int, labels: _Labels = _none) -> Feed:
-            columns = list(amounts)
-            return Feed(
-                instrument,
-                lambda tally, kinds: tally.amounts[kinds][:, columns].sum(axis=1, keepdims=True),
+    def _all_accounts(self) -> tuple[Account, ...]:
+        """Those of `DISTRIBUTIONS` first, in their order."""
+
+        def amount(instrument: v.Instrument, *amounts: int, labels: ExtraLabels = _none) -> Account:
+            def sums(tally: Tally, kinds: Indices) -> Numbers:
+                of_kinds: Numbers = tally.amounts[kinds[:, np.newaxis], amounts]
+                total: Numbers = of_kinds.sum(axis=1, keepdims=True)
+                return total
+
+            return Account(instrument, sums, labels)
+
+        def values(distribution: int, labels: ExtraLabels = _none) -> Account:
+            return Account(
+                t.DISTRIBUTIONS[distribution].instrument,
+                lambda tally, kinds: tally.distributions[distribution][kinds],
                 labels,
             )
 
-        def values(distribution: int, labels: _Labels = _none) -> Feed:
-            instrument = t.DISTRIBUTIONS[distribution].instrument
-            return Feed(instrument, lambda tally, kinds: tally.distributions[distribution][kinds], labels)
-
         return (
-            values(t.DURATION, lambda kind: (self._error_type(kind),)),
+            values(t.DURATION, lambda kind: (self._label(v.ERROR_TYPE, kind.error_type),)),
             values(t.FIRST_TOKEN),
             values(t.OUTPUT_TOKEN),
             values(t.INPUT_USAGE, _fixed("input")),
@@ -120,7 +137,7 @@ class Accountant:
             amount(v.REQUESTS_WITHOUT_USAGE, t.WITHOUT_USAGE),
             amount(v.CONTENT_FILTERED, t.REQUESTS, labels=_if_filtered),
             amount(v.CACHE_HITS, t.REQUESTS, labels=lambda kind: () if kind.cache_hit else None),
-            amount(v.COST, t.COST_REPORTED, labels=lambda kind: (kind.currency, "reported")),
+            amount(v.COST, t.COST_REPORTED, labels=self._reported),
             amount(v.COST, t.COST_ESTIMATED, labels=self._estimated),
         )
 
@@ -128,150 +145,155 @@ class Accountant:
         """Let in again what has series from before."""
         for family in self._ledger:
             for labels in family.labels:
-                named = dict(zip(family.attributes, labels, strict=True))
-                self._models.admit(named[v.MODEL], beyond_limit=True)
-                self._guards["provider"].admit(named[v.PROVIDER], beyond_limit=True)
-                self._guards["operation"].admit(named[v.OPERATION], beyond_limit=True)
-                for name in ("error_type", *self._attributes):
-                    attribute = v.ERROR_TYPE if name == "error_type" else name
-                    self._guards[name].admit(named.get(attribute, ""), beyond_limit=True)
-                if family.instrument.name == v.REQUESTS.name:
-                    self._outcomes.add((int(named[v.STATUS_CODE]), named[v.ERROR_TYPE]))
+                for name, value in zip(family.attributes, labels, strict=True):
+                    if name in self._guards:
+                        self._guards[name].admit(value, beyond_limit=True)
+        for labels in self._ledger[v.REQUESTS].labels:
+            self._remember(labels[len(self._identity) :])
 
     def fold(self, tally: Tally, kinds: Kinds) -> Fold:
         """What the tally adds; series that it needs are born at zero."""
-        self._look_up(kinds)
+        self._make_room(kinds)
         touched = tally.touched()
         self._let_in(kinds, touched)
         additions = Additions()
-        for number, feed in enumerate(self._feeds):
-            sums = feed.sums(tally, touched)
+        for number, account in enumerate(self._accounts):
+            sums = account.sums(tally, touched)
             used = np.flatnonzero(sums.any(axis=1))
             rows = self._rows_of(number, kinds, touched[used])
             fed = rows >= 0
             if fed.any():
-                additions.add(self._ledger[feed.instrument], rows[fed], sums[used[fed]])
+                additions.add(self._ledger[account.instrument], rows[fed], sums[used[fed]])
         folded: Counter[str] = Counter()
-        for kind in touched.tolist():
-            for label in self._folded.get(kind, ()):
+        for kind in self._folded.keys() & touched.tolist():
+            for label in self._folded[kind]:
                 folded[label] += int(tally.amounts[kind, t.REQUESTS])
         return Fold(additions, folded)
 
-    def _look_up(self, kinds: Kinds) -> None:
-        """Make room for the kinds that are new."""
+    def _make_room(self, kinds: Kinds) -> None:
+        """For the kinds that are new."""
         if self._generation != kinds.generation:
             self._generation = kinds.generation
-            self._rows = np.zeros((0, len(self._feeds)), np.int64)
+            self._rows: Indices = np.zeros((0, len(self._accounts)), np.int64)
             self._identities: dict[int, LabelValues] = {}
-            self._folded: dict[int, tuple[str, ...]] = {}
+            self._folded: dict[int, Sequence[str]] = {}
         missing = len(kinds) - len(self._rows)
         if missing > 0:
-            new = np.full((missing, len(self._feeds)), _NOT_LOOKED_UP, np.int64)
+            new = np.full((missing, len(self._accounts)), _NOT_LOOKED_UP, np.int64)
             self._rows = np.concatenate([self._rows, new])
 
     def _let_in(self, kinds: Kinds, touched: Indices) -> None:
-        """Models that have succeeded become labels; kinds that waited for theirs are looked up anew."""
-        version = self._models.version
+        """Models that have succeeded become labels; kinds that waited for it are looked up anew."""
+        models = self._guards[v.MODEL]
+        let_in = set()
         for number in touched.tolist():
             if number not in self._identities and kinds[number].outcome is Outcome.SUCCESS:
-                self._models.admit(kinds[number].model or v.UNKNOWN)
-        if self._models.version != version:
-            for number in [n for n in self._folded if kinds[n].model in self._models]:
-                del self._folded[number]
-                self._identities.pop(number, None)
-                self._rows[number] = _NOT_LOOKED_UP
+                model = kinds[number].model
+                if model not in models and models.admit(model):
+                    let_in.add(model)
+        for number in [n for n in self._folded if kinds[n].model in let_in] if let_in else ():
+            del self._folded[number], self._identities[number]
+            self._rows[number] = _NOT_LOOKED_UP
 
-    def _rows_of(self, feed: int, kinds: Kinds, numbers: Indices) -> Indices:
-        """The rows that a feed's sums go to, `_FEEDS_NONE` where to none; shape (len(numbers),)."""
-        rows = self._rows[numbers, feed]
+    def _rows_of(self, account: int, kinds: Kinds, numbers: Indices) -> Indices:
+        """The rows that an account's sums go to or `_FEEDS_NONE`; shape (len(numbers),)."""
+        rows: Indices = self._rows[numbers, account]
+        instrument, labels_of = self._accounts[account].instrument, self._accounts[account].labels
         for place in np.flatnonzero(rows == _NOT_LOOKED_UP).tolist():
             number = int(numbers[place])
-            kind = kinds[number]
-            identity = self._identity(number, kind)
-            labels = self._feeds[feed].labels(kind)
-            row = _FEEDS_NONE
-            if labels is not None:
-                row = self._ledger.row(self._feeds[feed].instrument, identity + labels)
-            rows[place] = self._rows[number, feed] = row
+            identity = self._identity_of(number, kinds[number])
+            labels = labels_of(kinds[number])
+            row = _FEEDS_NONE if labels is None else self._ledger.row(instrument, identity + labels)
+            rows[place] = self._rows[number, account] = row
         return rows
 
-    def _identity(self, number: int, kind: Kind) -> LabelValues:
+    def _identity_of(self, number: int, kind: Kind) -> LabelValues:
         """The labels that each series of a kind has; `other` for what was not let in."""
         identity = self._identities.get(number)
-        if identity is not None:
-            return identity
-        folded = []
-        values = []
-        model = kind.model or v.UNKNOWN
-        if model not in self._models:
-            folded.append("model")
-            model = v.OTHER
-        wanted = {"provider": kind.provider or v.UNKNOWN, "operation": kind.operation or v.UNKNOWN}
-        wanted.update(zip(self._attributes, kind.attributes, strict=True))
-        for name, value in wanted.items():
-            admitted = self._guards[name].admit(value)
-            values.append(value if admitted else v.OTHER)
-            if not admitted:
-                folded.append(name)
-        identity = self._identities[number] = (model, *values)
-        if folded:
-            self._folded[number] = tuple(folded)
-        self._begin_at_zero(identity)
+        if identity is None:
+            names = (
+                kind.model or v.UNKNOWN,
+                kind.provider or v.UNKNOWN,
+                kind.operation or v.UNKNOWN,
+            )
+            wanted = dict(zip(self._identity, names + kind.attributes, strict=True))
+            wanted |= {v.ERROR_TYPE: kind.error_type, v.CURRENCY: kind.currency}
+            given = {name: self._label(name, value) for name, value in wanted.items()}
+            identity = tuple(given[name] for name in self._identity)
+            self._identities[number] = identity
+            if given != wanted:
+                self._folded[number] = [
+                    v.prometheus_label(name) for name in wanted if given[name] != wanted[name]
+                ]
+            self._begin_at_zero(identity)
         return identity
+
+    def _label(self, name: str, value: str) -> str:
+        """The value, or `other` if it was not let in; a model is let in by its success alone."""
+        guard = self._guards[name]
+        is_in = value in guard if name == v.MODEL else guard.admit(value)
+        return value if is_in else v.OTHER
 
     def _begin_at_zero(self, identity: LabelValues) -> None:
         """Counters exist at zero once their model is known, so that a rate sees the first error."""
-        if identity in self._known:
+        if identity in self._begun:
             return
-        self._known.add(identity)
-        usual = [(status, "" if status < 300 else str(status)) for status in self._statuses]
-        for status, error_type in sorted({*usual, *self._outcomes}):
-            self._ledger.row(v.REQUESTS, (*identity, str(status), error_type))
+        self._begun.add(identity)
+        for outcome in self._outcomes:
+            self._ledger.row(v.REQUESTS, identity + outcome)
         for token_type in ("input", "output"):
             self._ledger.row(v.TOKENS, (*identity, token_type))
         for counter in (v.REQUESTS_WITHOUT_USAGE, v.CONTENT_FILTERED, v.CACHED_INPUT_TOKENS):
             self._ledger.row(counter, identity)
 
-    def _error_type(self, kind: Kind) -> str:
-        return kind.error_type if self._guards["error_type"].admit(kind.error_type) else v.OTHER
-
     def _outcome(self, kind: Kind) -> LabelValues:
-        error_type = self._error_type(kind)
-        self._outcomes.add((kind.status_code, error_type))
-        return str(kind.status_code), error_type
+        outcome = (str(kind.status_code), self._label(v.ERROR_TYPE, kind.error_type))
+        self._remember(outcome)
+        return outcome
+
+    def _remember(self, outcome: LabelValues) -> None:
+        """What happened to one model is usual for the next."""
+        if len(self._outcomes) < MOST_OUTCOMES:
+            self._outcomes[outcome] = None
+
+    def _reported(self, kind: Kind) -> LabelValues:
+        return self._label(v.CURRENCY, kind.currency), "reported"
 
     def _estimated(self, kind: Kind) -> LabelValues | None:
-        price = self._prices.of(kind.model) or self._prices.of(kind.response_model)
+        price = self._prices.of(kind)
         return (price.currency, "estimated") if price else None
 
-    def exemplars(self, batch: Batch) -> list[tuple[v.Instrument, int, int, Exemplar]]:
-        """The newest requests, for instrument, row and bucket; the newest of a bucket comes last."""
-        newest = range(max(0, len(batch) - MOST_EXEMPLARS), len(batch))
-        starts = batch.start_times()
+    def exemplars(self, batch: Batch) -> list[PlacedExemplar]:
+        """The newest requests of a batch that was folded; the newest of a bucket comes last."""
+        newest = slice(max(0, len(batch) - MOST_EXEMPLARS), len(batch))
+        latency = batch.numbers.latency[newest]
+        ends = batch.start_times()[newest] + np.nan_to_num(latency)
+        ends[~((ends >= 0) & (ends < LATEST_TIME))] = np.nan
+        requests = [
+            *zip(batch.request_id[newest], batch.trace_id[newest], ends.tolist(), strict=True)
+        ]
         found = []
-        for feed, column in ((t.DURATION, "latency"), (t.FIRST_TOKEN, "time_to_first_token")):
-            instrument = self._feeds[feed].instrument
-            values = getattr(batch.numbers, column)
-            for record in newest:
-                value, row = float(values[record]), int(self._rows[batch.kind[record], feed])
-                request_id, trace_id = batch.request_id[record], batch.trace_id[record]
-                length = len("request_id") + len(request_id) + len("trace_id") + len(trace_id)
-                if value != value or row < 0 or not request_id or length > LONGEST_EXEMPLAR:
-                    continue
-                end = float(starts[record] + np.nan_to_num(batch.numbers.latency[record]))
-                exemplar = Exemplar(request_id, trace_id, value, end)
-                found.append((instrument, row, bisect_left(instrument.buckets, value), exemplar))
+        for account, values in (
+            (t.DURATION, latency),
+            (t.FIRST_TOKEN, batch.numbers.time_to_first_token[newest]),
+        ):
+            instrument = self._accounts[account].instrument
+            rows = self._rows[batch.kind[newest], account].tolist()
+            for row, value, (request_id, trace_id, end) in zip(
+                rows, values.tolist(), requests, strict=True
+            ):
+                if value >= 0 and row >= 0 and request_id and _is_short(request_id, trace_id):
+                    bucket = bisect_left(instrument.buckets, value)
+                    exemplar = Exemplar(request_id, trace_id, value, end)
+                    found.append(PlacedExemplar(instrument, row, bucket, exemplar))
         return found
-
-
-_Labels = Callable[[Kind], LabelValues | None]
 
 
 def _none(kind: Kind) -> LabelValues | None:
     return ()
 
 
-def _fixed(*values: str) -> _Labels:
+def _fixed(*values: str) -> ExtraLabels:
     return lambda kind: values
 
 
@@ -282,3 +304,7 @@ def _modality(kind: Kind) -> str:
 def _if_filtered(kind: Kind) -> LabelValues | None:
     signs = {kind.error_type.lower(), kind.finish_reason.lower()}
     return () if signs & v.CONTENT_FILTER_SIGNS else None
+
+
+def _is_short(request_id: str, trace_id: str) -> bool:
+    return len("request_id") + len(request_id) + len("trace_id") + len(trace_id) <= LONGEST_EXEMPLAR

@@ -1,7 +1,7 @@
 """Which names may become label values: cardinality is bounded by design.
 
-A model's name is the client's text. It becomes a label only once a request for it has succeeded, or when
-the configuration lists it; until then, and beyond the limit, `other` stands for it.
+A model's name is the client's text. It becomes a label only once a request for it has succeeded,
+or when the configuration lists it; until then, and beyond the limit, `other` stands for it.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ from exporter.vocabulary import OTHER, UNKNOWN
 class Guard:
     """The names of one label that were let in. They stay in.
 
-    Attributes:
-        version: changes whenever a name is let in.
+    Args:
+        limit: how many names are let in.
+        known: let in from the beginning, whatever the limit.
     """
 
     def __init__(self, limit: int, known: Iterable[str] = ()) -> None:
         self._limit = limit
-        self._admitted: set[str] = {UNKNOWN, OTHER, ""}
+        self._admitted = {UNKNOWN, OTHER, ""}
         self._taken = 0
-        self.version = 0
         for name in known:
             self.admit(name, beyond_limit=True)
 
@@ -32,7 +32,6 @@ class Guard:
             return False
         self._admitted.add(name)
         self._taken += 1
-        self.version += 1
         return True
 
     def __contains__(self, name: str) -> bool:

@@ -1,26 +1,27 @@
 """From sources to series: read, decode, sum; commit; publish.
 
-One thread does all of it, so that nothing holds the event loop and nothing needs a lock but the ledger.
-A step reads what is there, up to a bound, makes it durable together with the positions it was read up to,
-and only then lets readers see it. What could not be committed is kept and tried again before anything
-more is read: it is neither lost nor counted twice.
+One thread does all of it, so that nothing holds the event loop and nothing needs a lock but the
+ledger. A step reads what is there, up to a bound, makes it durable together with the positions it
+was read up to, and only then lets readers see it. What could not be committed is kept and tried
+again before anything more is read: it is neither lost nor counted twice.
 """
 
 import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from exporter.accounting import Accountant, Fold
 from exporter.formats.compile import Decoder
-from exporter.ledger import Change, Ledger
+from exporter.ledger import Change, Ledger, PlacedExemplar
 from exporter.prices import Prices
 from exporter.record import Kinds
 from exporter.selfmetrics import PipelineMetrics
-from exporter.sources import Source
+from exporter.sources import Block, Source
 from exporter.store.state import StateStore
 from exporter.tally import Tally
 
@@ -29,8 +30,11 @@ log = structlog.get_logger(__name__)
 READ_BUDGET = 4 << 20
 """Bytes that one source may give before the next one has its turn."""
 
-MOST_KINDS = 65_536
-"""Kinds that are remembered between commits."""
+MOST_KINDS = 16_384
+"""Kinds that are remembered between commits: 50 MiB at most, even if clients invent names."""
+
+DECODER_FAILED = "decoder_failed"
+"""Reason of a rejected line that the decoder should have rejected by itself."""
 
 LONGEST_RETRY_S = 10.0
 
@@ -59,15 +63,20 @@ class _Pending:
 
     changes: Sequence[Change]
     positions: Mapping[str, Mapping[str, bytes | None]]
-    folded: Counter[str]
+    exemplars: Sequence[PlacedExemplar]
+    folded: Mapping[str, int]
 
 
 class Pipeline:
     """Feeds, the ledger and the store.
 
     Args:
-        commit_interval_s: a batch is committed when the sources have nothing more, or after this long.
+        commit_interval_s: a batch is committed when the sources have no more, or after this long.
         poll_interval_s: between two looks at idle sources.
+
+    Attributes:
+        has_committed: set once a step has committed all that it read.
+        commit_error: why the last commit failed, None if it succeeded.
     """
 
     def __init__(
@@ -97,34 +106,33 @@ class Pipeline:
         self._tally = Tally([family.instrument for family in ledger])
         self._lines = {feed.source.name: _Lines() for feed in feeds}
         self._pending: _Pending | None = None
+        self._failing: set[str] = set()  # Sources, and places of decoders: each is logged once.
         self._stopping = threading.Event()
         self.has_committed = threading.Event()
         self.commit_error: str | None = None
 
     def run(self) -> None:
-        """Step until `stop`, then commit what was read."""
+        """Step until `stop`, and once more, so that what was read is committed.
+
+        Raises:
+            Exception: a mistake in this program. Only a restart from the last commit is sure to
+                count nothing twice, so it must end the process.
+        """
         retry_s = 0.0
-        while not self._stopping.is_set():
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.is_set()
             try:
-                more = self.step()
-            except OSError as error:
-                retry_s = min(LONGEST_RETRY_S, max(2 * retry_s, 0.25))
-                self._report(error, retry_s)
-                self._stopping.wait(retry_s)
-            else:
+                wait_s = 0.0 if self.step() else self._poll_interval_s
                 retry_s = 0.0
-                if not more:
-                    self._stopping.wait(self._poll_interval_s)
+            except OSError as error:
+                wait_s = retry_s = min(LONGEST_RETRY_S, max(2 * retry_s, 0.25))
+                self._commit_failed(error)
+            self._stopping.wait(wait_s)
 
     def stop(self) -> None:
-        """Let `run` come to its end after the current step."""
+        """Let `run` come to its end soon."""
         self._stopping.set()
-
-    def _report(self, error: OSError, retry_s: float) -> None:
-        self._metrics.commit_failures.inc()
-        if self.commit_error is None:
-            log.error("commit failed: nothing more is read until it succeeds", error=str(error))
-        self.commit_error = str(error)
 
     def step(self) -> bool:
         """Read and commit one batch; whether there may be more to read at once.
@@ -137,25 +145,43 @@ class Pipeline:
             more = self._read()
             self._pending = self._prepared()
         self._commit(self._pending)
-        self._pending = None
         return more
 
     def _read(self) -> bool:
-        """Sum what the sources have, until they have no more or the commit is due."""
+        """Sum what the sources have until the commit is due; whether they may have more."""
         due = self._clock() + self._commit_interval_s
         while True:
-            some = False
-            for feed in self._feeds:
-                for block in feed.source.read(READ_BUDGET):
-                    self._decode(feed, block.data)
-                    some = True
-            if not some:
-                return False
+            sizes = [self._read_from(feed) for feed in self._feeds]
             if self._clock() >= due or len(self._kinds) > MOST_KINDS or self._stopping.is_set():
                 return True
+            # One that gave little has no more: to ask at once again would cost more than it has.
+            if max(sizes, default=0) < READ_BUDGET // 2:
+                return False
 
-    def _decode(self, feed: Feed, data: bytes) -> None:
-        decoded = feed.decoder.decode(data)
+    def _read_from(self, feed: Feed) -> int:
+        """Sum what one source has, up to the budget; bytes."""
+        size = 0
+        for block in self._blocks(feed):
+            self._sum(feed, block.data)
+            size += len(block.data)
+            if len(self._kinds) > MOST_KINDS:
+                break
+        return size
+
+    def _blocks(self, feed: Feed) -> Iterator[Block]:
+        """A source's blocks until it has no more, or fails; the other sources go on."""
+        try:
+            yield from feed.source.read(READ_BUDGET)
+            self._failing.discard(feed.source.name)
+        except Exception as error:
+            self._source_failed(feed, error)
+
+    def _sum(self, feed: Feed, data: bytes) -> None:
+        try:
+            decoded = feed.decoder.decode(data)
+        except Exception as error:
+            self._decoder_failed(feed, data, error)
+            return
         self._tally.add(decoded.batch, self._prices.estimate(decoded.batch))
         lines = self._lines[feed.source.name]
         lines.read += decoded.lines
@@ -165,10 +191,12 @@ class Pipeline:
 
     def _prepared(self) -> _Pending:
         fold = self._accountant.fold(self._tally, self._kinds) if self._tally.records else Fold()
+        newest = self._tally.newest
         positions = {feed.source.name: feed.source.positions() for feed in self._feeds}
         return _Pending(
             changes=self._ledger.changes(fold.additions),
             positions={name: changed for name, changed in positions.items() if changed},
+            exemplars=self._accountant.exemplars(newest) if newest else (),
             folded=fold.folded,
         )
 
@@ -177,26 +205,56 @@ class Pipeline:
             began = time.perf_counter()
             self._store.commit(pending.changes, pending.positions)
             self._metrics.commit_seconds.observe(time.perf_counter() - began)
-            newest = self._tally.newest
-            exemplars = self._accountant.exemplars(newest) if newest else ()
-            self._ledger.publish(pending.changes, exemplars)
-            for feed in self._feeds:
-                feed.source.committed()
-        if self.commit_error is not None:
-            log.info("commit succeeded again")
-            self.commit_error = None
-        self._count(pending.folded)
+            self._ledger.publish(pending.changes, pending.exemplars)
+        self._pending = None
+        self._count(pending)
         self._tally.clear()
         if len(self._kinds) > MOST_KINDS:
             self._kinds.clear()
+        for feed in self._feeds:
+            try:
+                feed.source.committed()
+            except Exception as error:
+                self._source_failed(feed, error)
+        if self.commit_error is not None:
+            log.info("commit succeeded again")
+            self.commit_error = None
         self.has_committed.set()
 
-    def _count(self, folded: Counter[str]) -> None:
+    def _commit_failed(self, error: OSError) -> None:
+        self._metrics.commit_failures.inc()
+        if self.commit_error is None:
+            log.error("commit failed: nothing more is read until it succeeds", error=str(error))
+        self.commit_error = str(error)
+
+    def _source_failed(self, feed: Feed, error: Exception) -> None:
+        self._metrics.source_failures.labels(feed.source.name).inc()
+        if feed.source.name not in self._failing:
+            self._failing.add(feed.source.name)
+            log.error(
+                "source failed: it is tried again", source=feed.source.name, error=_told(error)
+            )
+
+    def _decoder_failed(self, feed: Feed, data: bytes, error: Exception) -> None:
+        """Sum the lines one by one, and reject the one that the decoder fails on."""
+        lines = data.split(b"\n")[:-1]
+        if len(lines) > 1:
+            for line in lines:
+                self._sum(feed, line + b"\n")
+            return
+        told = _told(error)
+        if told not in self._failing:
+            self._failing.add(told)
+            log.error("decoder failed: the line is rejected", source=feed.source.name, error=told)
+        self._lines[feed.source.name].read += 1
+        self._lines[feed.source.name].rejected[DECODER_FAILED] += 1
+
+    def _count(self, pending: _Pending) -> None:
         """Tell of the batch in the metrics about ourselves, now that it counts."""
         metrics = self._metrics
         metrics.last_commit.set_to_current_time()
         metrics.series.set(sum(map(len, self._ledger)))
-        for label, requests in folded.items():
+        for label, requests in pending.folded.items():
             metrics.folded.labels(label).inc(requests)
         for source, lines in self._lines.items():
             metrics.lines.labels(source).inc(lines.read)
@@ -205,3 +263,11 @@ class Pipeline:
             for reason, count in lines.rejected.items():
                 metrics.rejected.labels(source, reason).inc(count)
             self._lines[source] = _Lines()
+
+
+def _told(error: Exception) -> str:
+    """What an error of the system says, else where it happened: other texts may quote a line."""
+    if isinstance(error, OSError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"

@@ -6,12 +6,15 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from exporter.record import Batch, Kinds, Numbers
+from exporter.record import SUCCEEDED, Batch, Kind, Kinds, Numbers
 
-PRICED = (
+_PRICED_ALWAYS = (
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens"),
-    *("reasoning_output_tokens", "images", "seconds", "characters"),
+    "reasoning_output_tokens",
 )
+_PRICED_IF_SUCCESSFUL = ("images", "seconds", "characters")
+
+PRICED = _PRICED_ALWAYS + _PRICED_IF_SUCCESSFUL
 """Columns of a batch that a price can stand on."""
 
 
@@ -21,8 +24,8 @@ class Price:
 
     Attributes:
         models: patterns as a shell writes them; the first entry that matches a model counts.
-        per_unit: for each of `PRICED`. Of parts (cached, reasoning) it is what they cost more, or less,
-            than the whole that they are a part of: the list's price minus the whole's.
+        per_unit: for each of `PRICED`. Of parts (cached, reasoning) it is what they cost more, or
+            less, than the whole that they are a part of: the list's price minus the whole's.
     """
 
     models: tuple[str, ...]
@@ -38,18 +41,22 @@ class Prices:
         self._generation = -1
         self._per_unit = np.zeros((0, len(PRICED)))
 
-    def of(self, model: str) -> Price | None:
-        """The entry for a model."""
-        return next(
-            (entry for entry in self._entries if any(fnmatchcase(model, p) for p in entry.models)), None
-        )
+    def of(self, kind: Kind) -> Price | None:
+        """The entry for the model that was asked for, else for the one that answered."""
+        for model in (kind.model, kind.response_model):
+            for entry in self._entries:
+                if any(fnmatchcase(model, pattern) for pattern in entry.models):
+                    return entry
+        return None
 
     def estimate(self, batch: Batch) -> Numbers | None:
-        """Cost of each record in its entry's currency, NaN where no price is known; None without a list."""
+        """Cost of each record in its entry's currency, NaN without a price; None without a list."""
         if not self._entries:
             return None
         per_unit = self._table(batch.kinds)[batch.kind]
         amounts = np.array([getattr(batch.numbers, name) for name in PRICED]).T
+        failed = (batch.kinds.traits_of(batch.kind) & SUCCEEDED) == 0
+        amounts[failed, len(_PRICED_ALWAYS) :] = 0
         cost: Numbers = (np.nan_to_num(amounts) * per_unit).sum(axis=1)
         return cost
 
@@ -60,7 +67,7 @@ class Prices:
             self._per_unit = np.zeros((0, len(PRICED)))
         new = kinds.since(len(self._per_unit))
         if new:
-            found = [self.of(kind.model) or self.of(kind.response_model) for kind in new]
+            found = [self.of(kind) for kind in new]
             rows = [entry.per_unit if entry else (np.nan,) * len(PRICED) for entry in found]
             self._per_unit = np.concatenate([self._per_unit, np.array(rows)])
         return self._per_unit

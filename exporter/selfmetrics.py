@@ -2,7 +2,6 @@
 
 import platform
 
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -47,13 +46,25 @@ class PipelineMetrics:
             registry=registry,
         )
         self.commit_failures = Counter(
-            f"{prefix}_commit_failures", "Commits that failed and are tried again.", registry=registry
+            f"{prefix}_commit_failures",
+            "Commits that failed and are tried again.",
+            registry=registry,
         )
         self.last_commit = Gauge(
-            f"{prefix}_last_commit_timestamp_seconds", "When the last commit succeeded.", registry=registry
+            f"{prefix}_last_commit_timestamp_seconds",
+            "When all that had been read was last committed.",
+            registry=registry,
+        )
+        self.source_failures = Counter(
+            f"{prefix}_source_failures",
+            "Times that reading from a source failed; it is tried again.",
+            ["source"],
+            registry=registry,
         )
         self.series = Gauge(
-            f"{prefix}_series", "Series in the ledger, a histogram's buckets not counted.", registry=registry
+            f"{prefix}_series",
+            "Series in the ledger, a histogram's buckets not counted.",
+            registry=registry,
         )
 
 
@@ -73,8 +84,8 @@ class ProcessMetrics:
             registry=registry,
         )
         self.state_replaced = Gauge(
-            f"{prefix}_state_replaced_corrupt",
-            "1 if this state began because the one before it was corrupt.",
+            f"{prefix}_state_corrupt_replaced_timestamp_seconds",
+            "When this state took the place of a corrupt one, 0 if it did not.",
             registry=registry,
         )
         self.reload_success = Gauge(
@@ -87,5 +98,3 @@ class ProcessMetrics:
             "When a configuration was last loaded with success.",
             registry=registry,
         )
-
-

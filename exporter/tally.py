@@ -1,13 +1,15 @@
 """Sums of a batch by kind: a few numpy calls for each block of lines, whatever its size.
 
-An amount is a sum that feeds a counter, a distribution is values that feed a histogram. Both are columns
-here, in the order of `AMOUNTS` and `DISTRIBUTIONS`; `exporter/accounting.py` knows the series they go to.
+An amount is a sum that feeds a counter, a distribution is values that feed a histogram. Both have
+numbers here; `exporter/accounting.py` knows the series that they go to. What is below zero adds
+nothing: a counter never goes down.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter import vocabulary as v
 from exporter.record import CACHE_HIT, SUCCEEDED, USES_TOKENS, Batch, Columns, Indices, Numbers
@@ -57,9 +59,9 @@ class Tally:
     """The sums since the last `clear`.
 
     Attributes:
-        amounts: shape (kinds, AMOUNTS).
-        distributions: for each of `DISTRIBUTIONS`, shape (kinds, buckets + 2): counts, of which the last
-            is +Inf's, and the sum.
+        amounts: shape (kinds or more, AMOUNTS).
+        distributions: for each of `DISTRIBUTIONS`, shape (kinds or more, buckets + 2): counts, of
+            which the last is +Inf's, and the sum.
         newest: the last batch that was added.
         records: how many were added.
     """
@@ -97,31 +99,28 @@ class Tally:
         succeeded = (traits & SUCCEEDED) != 0
         for amount, name in enumerate(SUMMED, INPUT):
             column: Numbers = getattr(numbers, name)
-            self._sum(amount, kind, column if amount < IMAGES else np.where(succeeded, column, np.nan))
-        without = (traits & (SUCCEEDED | USES_TOKENS | CACHE_HIT)) == SUCCEEDED | USES_TOKENS
-        without &= np.isnan(numbers.input_tokens) & np.isnan(numbers.output_tokens)
-        self._sum(WITHOUT_USAGE, kind, np.where(without, 1.0, np.nan))
-        reported = np.where(numbers.cost > 0, numbers.cost, np.nan)
-        self._sum(COST_REPORTED, kind, reported)
+            self._sum(amount, kind, column if amount < IMAGES else _only(succeeded, column))
+        uses_tokens = (traits & (SUCCEEDED | USES_TOKENS | CACHE_HIT)) == SUCCEEDED | USES_TOKENS
+        has_usage = (numbers.input_tokens >= 0) | (numbers.output_tokens >= 0)
+        self._sum(WITHOUT_USAGE, kind[uses_tokens & ~has_usage], None)
+        is_reported = numbers.cost > 0
+        self._sum(COST_REPORTED, kind, _only(is_reported, numbers.cost))
         if estimate is not None:
-            self._sum(COST_ESTIMATED, kind, np.where(np.isnan(reported), estimate, np.nan))
+            self._sum(COST_ESTIMATED, kind, _only(~is_reported, estimate))
         for number, distribution in enumerate(DISTRIBUTIONS):
             self._distribute(number, kind, distribution.values(numbers))
 
     def _grow(self, kinds: int) -> None:
-        missing = kinds - len(self.amounts)
-        if missing > 0:
-            missing += len(self.amounts)  # at least double, so that kinds that come one by one cost little
-            self.amounts = np.concatenate([self.amounts, np.zeros((missing, AMOUNTS))])
-            self.distributions = [
-                np.concatenate([counts, np.zeros((missing, counts.shape[1]))])
-                for counts in self.distributions
-            ]
+        """Make room, twice as much as there was: kinds that come one by one must cost little."""
+        if kinds > len(self.amounts):
+            kinds = max(kinds, 2 * len(self.amounts))
+            self.amounts = _grown(self.amounts, kinds)
+            self.distributions = [_grown(counts, kinds) for counts in self.distributions]
 
     def _sum(self, amount: int, kind: Indices, column: Numbers | None) -> None:
         """Add a column's known values to an amount; None adds one for each record."""
         if column is not None:
-            known = ~np.isnan(column)
+            known = column >= 0
             if not known.any():
                 return
             kind, column = kind[known], column[known]
@@ -129,14 +128,24 @@ class Tally:
         self.amounts[: len(sums), amount] += sums
 
     def _distribute(self, number: int, kind: Indices, values: Numbers) -> None:
-        known = ~np.isnan(values)
+        known = values >= 0
         if not known.any():
             return
         kind, values = kind[known], values[known]
         counts = self.distributions[number]
-        width = counts.shape[1]
-        cells = kind * width + self._bounds[number].searchsorted(values)
-        flat = counts.reshape(-1)
-        np.add.at(flat, cells, 1.0)
+        cells = kind * counts.shape[1] + self._bounds[number].searchsorted(values)
+        np.add.at(counts.reshape(-1), cells, 1.0)
         sums = np.bincount(kind, values)
         counts[: len(sums), -1] += sums
+
+
+def _only(mask: NDArray[np.bool_], column: Numbers) -> Numbers:
+    """The column where the mask is set, NaN elsewhere."""
+    return np.where(mask, column, np.nan)
+
+
+def _grown(table: Numbers, rows: int) -> Numbers:
+    """The table with rows of zeros at its end; the system gives their memory once they are used."""
+    grown = np.zeros((rows, table.shape[1]))
+    grown[: len(table)] = table
+    return grown

@@ -19,14 +19,14 @@ IDENTITY = (MODEL, PROVIDER, OPERATION)
 
 STATUS_CODE = "http.response.status_code"
 ERROR_TYPE = "error.type"
-TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105: not a password
+TOKEN_TYPE = "gen_ai.token.type"
 UNIT = "unit"
 MODALITY = "modality"
 CURRENCY = "currency"
 SOURCE = "source"
 
 OTHER = "other"
-"""What stands for a name that was not let in (a model nobody has successfully called, one too many)."""
+"""What stands for a name that was not let in: a model nobody called with success, one too many."""
 
 UNKNOWN = "unknown"
 """What stands for a name that the gateway did not log."""
@@ -37,7 +37,6 @@ class InstrumentKind(Enum):
 
     COUNTER = "counter"
     HISTOGRAM = "histogram"
-    GAUGE = "gauge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,8 @@ class Instrument:
     def prometheus_family(self) -> str:
         """The name without a counter's `_total`, as OpenMetrics declares it.
 
-        Rule: OpenTelemetry's "Prometheus and OpenMetrics compatibility", metric metadata: characters
-        that are not allowed become `_`, the unit is appended.
+        Rule: OpenTelemetry's "Prometheus and OpenMetrics compatibility", metric metadata:
+        characters that are not allowed become `_`, the unit is appended.
         """
         name = prometheus_label(self.name)
         unit = self.prometheus_unit
@@ -100,10 +99,10 @@ _FIRST_TOKEN = (
 _OUTPUT_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _TOKENS = tuple(float(4**power) for power in range(14))
 
-_COUNTER, _HISTOGRAM, _GAUGE = InstrumentKind
 
-
-def _histogram(name: str, unit: str, buckets: tuple[float, ...], text: str, *attributes: str) -> Instrument:
+def _histogram(
+    name: str, unit: str, buckets: tuple[float, ...], text: str, *attributes: str
+) -> Instrument:
     return Instrument(name, InstrumentKind.HISTOGRAM, unit, text, attributes, buckets)
 
 
@@ -112,7 +111,11 @@ def _counter(name: str, unit: str, text: str, *attributes: str) -> Instrument:
 
 
 REQUEST_DURATION = _histogram(
-    "gen_ai.server.request.duration", "s", _DURATION, "Time from a request to the last byte of its answer.", ERROR_TYPE
+    "gen_ai.server.request.duration",
+    "s",
+    _DURATION,
+    "Time from a request to the last byte of its answer.",
+    ERROR_TYPE,
 )
 TIME_TO_FIRST_TOKEN = _histogram(
     "gen_ai.server.time_to_first_token",
@@ -136,22 +139,39 @@ OVERHEAD = _histogram(
     "Part of a request's duration that the gateway itself took, where it logs the upstream's.",
 )
 REQUESTS = _counter(
-    "llm_gateway.requests", "{request}", "Requests, by status and kind of error.", STATUS_CODE, ERROR_TYPE
+    "llm_gateway.requests",
+    "{request}",
+    "Requests, by status and kind of error.",
+    STATUS_CODE,
+    ERROR_TYPE,
 )
 TOKENS = _counter(
-    "llm_gateway.tokens", "{token}", "Tokens; input includes cached, output includes reasoning tokens.", TOKEN_TYPE
+    "llm_gateway.tokens",
+    "{token}",
+    "Tokens; input includes cached, output includes reasoning tokens.",
+    TOKEN_TYPE,
 )
 CACHED_INPUT_TOKENS = _counter(
-    "llm_gateway.cached_input_tokens", "{token}", "Input tokens that the provider had cached: a part of the input."
+    "llm_gateway.cached_input_tokens",
+    "{token}",
+    "Input tokens that the provider had cached: a part of the input.",
 )
 CACHE_CREATION_INPUT_TOKENS = _counter(
-    "llm_gateway.cache_creation_input_tokens", "{token}", "Input tokens written to the provider's cache: a part of the input."
+    "llm_gateway.cache_creation_input_tokens",
+    "{token}",
+    "Input tokens written to the provider's cache: a part of the input.",
 )
 REASONING_OUTPUT_TOKENS = _counter(
-    "llm_gateway.reasoning_output_tokens", "{token}", "Output tokens spent on reasoning: a part of the output."
+    "llm_gateway.reasoning_output_tokens",
+    "{token}",
+    "Output tokens spent on reasoning: a part of the output.",
 )
 USAGE = _counter(
-    "llm_gateway.usage", "", "Billed usage, in the unit that its kind of model is billed in.", UNIT, MODALITY
+    "llm_gateway.usage",
+    "",
+    "Billed usage, in the unit that its kind of model is billed in.",
+    UNIT,
+    MODALITY,
 )
 REQUESTS_WITHOUT_USAGE = _counter(
     "llm_gateway.requests_without_usage",
@@ -162,9 +182,15 @@ CONTENT_FILTERED = _counter(
     "llm_gateway.content_filtered", "{request}", "Requests that content moderation refused or cut."
 )
 COST = _counter(
-    "llm_gateway.cost", "", "Cost, as the gateway reports it or as estimated from configured prices.", CURRENCY, SOURCE
+    "llm_gateway.cost",
+    "",
+    "Cost, as the gateway reports it or as estimated from configured prices.",
+    CURRENCY,
+    SOURCE,
 )
-CACHE_HITS = _counter("llm_gateway.cache_hits", "{request}", "Requests answered from the gateway's own cache.")
+CACHE_HITS = _counter(
+    "llm_gateway.cache_hits", "{request}", "Requests answered from the gateway's own cache."
+)
 
 INSTRUMENTS: tuple[Instrument, ...] = (
     REQUEST_DURATION,
@@ -197,12 +223,13 @@ def instruments(buckets: Mapping[str, Sequence[float]]) -> tuple[Instrument, ...
 
 CONTENT_FILTER_SIGNS = frozenset(
     {
-        *("content_filter", "content_filtered", "content_policy_violation", "contentpolicyviolationerror"),
-        *("data_inspection_failed", "datainspectionfailed", "guardrail_intervened", "safety", "refusal"),
-        *("prohibited_content", "blocklist", "recitation", "spii"),
+        *("content_filter", "content_filtered", "content_policy_violation"),
+        *("contentpolicyviolationerror", "data_inspection_failed", "datainspectionfailed"),
+        *("guardrail_intervened", "safety", "refusal", "prohibited_content", "blocklist"),
+        *("recitation", "spii"),
     }
 )
-"""Error types and finish reasons, in lower case, by which providers say that moderation stepped in."""
+"""Error types and finish reasons, in lower case, by which providers say that moderation acted."""
 
 MODALITIES: Mapping[str, str] = {
     "image_generation": "image",

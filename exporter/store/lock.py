@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from exporter.errors import StateError
@@ -24,14 +25,15 @@ class DirectoryLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(self._file, 200).decode("utf-8", "replace").strip() or "another process"
+            holder = os.read(self._file, 200).decode("utf-8", "replace").strip()
             os.close(self._file)
             raise StateError(
-                f"{directory}: in use by {holder}; a state directory belongs to one process, "
-                "for two would count everything twice"
+                f"{directory}: in use by {holder or 'another process'}; a state directory belongs "
+                "to one process, for two would count everything twice"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with suppress(OSError):  # The name is a courtesy: a full disk must not prevent the lock.
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another process have the directory."""

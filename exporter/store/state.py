@@ -1,7 +1,7 @@
 """Series, positions and the batch number, in one SQLite file that changes in whole commits.
 
-`synchronous=FULL` in WAL mode: with NORMAL a power loss takes back commits whose counts were already
-scraped. It costs nothing at thousands of records a commit.
+`synchronous=FULL` in WAL mode: with NORMAL a power loss takes back commits whose counts were
+already scraped. It costs nothing at thousands of records a commit.
 """
 
 import json
@@ -12,48 +12,56 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apsw
+import msgspec
 import numpy as np
 import structlog
 
 from exporter.errors import StateError
-from exporter.ledger import Change, StoredSeries
+from exporter.ledger import Change, Family, StoredSeries
+from exporter.record import Numbers
 from exporter.store.lock import DirectoryLock
 from exporter.vocabulary import Instrument
 
 log = structlog.get_logger(__name__)
 
 SCHEMA = 1
-"""Version of the tables below; `docs/operating.md` says what happens to other ones."""
+"""Version of the tables below."""
 
 _TABLES = """
 create table facts (name text primary key, value text not null) without rowid;
-create table series (
-    id integer primary key, instrument text not null, labels text not null,
-    created real not null, value blob not null
-);
 create table buckets (instrument text primary key, bounds text not null) without rowid;
-create table positions (source text, key text, value blob not null, primary key (source, key)) without rowid;
+create table series (
+    id integer primary key, instrument text not null, labels text not null, created real not null
+);
+create table totals (id integer primary key, value blob not null);
+create table positions (
+    source text, key text, value blob not null, primary key (source, key)
+) without rowid;
 """
+# Totals change all the time, labels never: apart from these, those fill fewer pages.
 
-BUSY_TIMEOUT_MS = 5000
-"""How long a commit waits for a person who looks into the file with a tool of their own."""
+BUSY_TIMEOUT_MS = 1000
+"""How long a commit waits for a person who looks into the file with a tool, before it fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is fixed when a state begins.
+    """What a state says about itself when it is opened.
 
     Attributes:
-        created: Unix seconds.
+        created: when it began, Unix seconds.
         instance_id: `service.instance.id` of what is pushed.
-        replaced_corrupt: this state began because the one before it was corrupt and was moved aside.
+        replaced_corrupt: it began because the one before it was corrupt and was moved aside.
+        batch: commits so far.
     """
 
     created: float
     instance_id: str
     replaced_corrupt: bool
+    batch: int
 
 
 class StateStore:
@@ -67,128 +75,136 @@ class StateStore:
     """
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
-        self._directory = directory
+        self._path = directory / "state.db"
         self._clock = clock
-        try:
+        with _refusing(directory):
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StateError(f"{directory}: cannot be made: {error.strerror}") from error
         self._lock = DirectoryLock(directory)
         try:
-            self._database, self.facts = self._open(directory / "state.db")
+            with _refusing(self._path):
+                self._database, self.facts = self._open()
         except BaseException:
             self._lock.release()
             raise
 
-    def _open(self, path: Path) -> tuple[apsw.Connection, Facts]:
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            raise StateError(f"{path}: not readable and writable for this user")
-        try:
-            return self._prepared(path)
-        except (apsw.CorruptError, apsw.NotADBError, _DamagedStateError) as damage:
-            return self._replaced(path, damage)
-        except apsw.Error as error:
-            raise StateError(f"{path}: {error}") from error
+    def _open(self) -> tuple[apsw.Connection, Facts]:
+        if self._path.exists():
+            try:
+                return _opened(self._path)
+            except (apsw.CorruptError, apsw.NotADBError, _DamagedStateError) as damage:
+                self._move_aside(damage)
+        self._make()
+        return _opened(self._path)
 
-    def _prepared(self, path: Path, *, replaces_corrupt: bool = False) -> tuple[apsw.Connection, Facts]:
-        """The file opened and checked, and made before if it wasn't there."""
-        if not path.exists():
-            self._make(path, replaces_corrupt=replaces_corrupt)
-        elif path.stat().st_size == 0:
-            raise _DamagedStateError("the file is empty")
-        database = _connected(path)
-        try:
-            return database, self._checked(path, database)
-        except BaseException:
-            database.close()
-            raise
+    def _move_aside(self, damage: Exception) -> None:
+        """Keep the damaged file for a look at it.
 
-    def _make(self, path: Path, *, replaces_corrupt: bool) -> None:
-        """A file with tables, under its name only once it is whole: a crash must not leave half of one."""
-        unfinished = path.with_name(path.name + ".new")
-        for suffix in ("", "-wal", "-shm"):
-            unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
-        facts = {
-            "schema": str(SCHEMA),
-            "created": repr(self._clock()),
-            "instance_id": str(uuid.uuid4()),
-            "batch": "0",
-            "replaced_corrupt": str(int(replaces_corrupt)),
-        }
-        database = _connected(unfinished)
-        try:
-            with database:
-                database.execute(_TABLES)
-                database.executemany("insert into facts values (?, ?)", facts.items())
-        finally:
-            database.close()
-        unfinished.rename(path)
-        _sync_directory(path.parent)
-
-    def _checked(self, path: Path, database: apsw.Connection) -> Facts:
-        problem = database.execute("pragma quick_check(1)").fetchall()
-        if problem != [("ok",)]:
-            raise _DamagedStateError("the file fails SQLite's check")
-        try:
-            facts = dict(database.execute("select name, value from facts").fetchall())
-            schema = int(facts["schema"])
-            found = Facts(float(facts["created"]), facts["instance_id"], facts["replaced_corrupt"] == "1")
-        except (apsw.SQLError, KeyError, ValueError) as error:
-            raise _DamagedStateError("the file is not a state of this program") from error
-        if schema != SCHEMA:
-            raise StateError(
-                f"{path}: written by another version of this program (tables {schema}, this one reads "
-                f"{SCHEMA}); start that version, or move the file away to begin at zero"
-            )
-        return found
-
-    def _replaced(self, path: Path, damage: Exception) -> tuple[apsw.Connection, Facts]:
-        """Begin anew beside the damaged file, which is kept for a look at it."""
-        kept = path.with_name(f"{path.name}.corrupt-{int(self._clock())}")
-        for suffix in ("", "-wal", "-shm"):
-            old = path.with_name(path.name + suffix)
-            if old.exists():
-                old.rename(kept.with_name(kept.name + suffix))
+        A crash in the middle is no harm: what was moved tells `_make` that this happened.
+        """
+        kept = self._path.with_name(f"{self._path.name}.corrupt-{self._clock():.0f}")
+        self._path.rename(kept)
+        for suffix in ("-wal", "-shm"):
+            if (old := _beside(self._path, suffix)).exists():
+                old.rename(_beside(kept, suffix))
         log.error(
-            "the state is corrupt: moved aside; all series begin at zero, files are read from their end",
-            file=str(path),
+            "the state is corrupt: moved aside; series begin at zero, logs are read from their end",
+            file=str(self._path),
             kept=str(kept),
             reason=str(damage),
         )
+
+    def _make(self) -> None:
+        """A file with tables, under its name once it is whole: a crash must not leave a part."""
+        unfinished = _beside(self._path, ".new")
+        for old in (unfinished, _beside(unfinished, "-journal")):
+            old.unlink(missing_ok=True)
+        replaces = any(self._path.parent.glob(f"{self._path.name}.corrupt-*"))
+        database = apsw.Connection(str(unfinished))
         try:
-            return self._prepared(path, replaces_corrupt=True)
-        except apsw.Error as error:
-            raise StateError(f"{path}: {error}") from error
+            with database:
+                database.execute(_TABLES)
+                database.executemany(
+                    "insert into facts values (?, ?)",
+                    {
+                        "schema": str(SCHEMA),
+                        "created": repr(self._clock()),
+                        "instance_id": str(uuid.uuid4()),
+                        "replaced_corrupt": str(int(replaces)),
+                        "batch": "0",
+                    }.items(),
+                )
+        finally:
+            database.close()
+        for suffix in ("-wal", "-shm"):  # SQLite would take an older file's log for this one's.
+            _beside(self._path, suffix).unlink(missing_ok=True)
+        unfinished.rename(self._path)
+        _sync_directory(self._path.parent)
 
     def series(self, instruments: Sequence[Instrument]) -> list[StoredSeries]:
-        """All series; those whose histogram has other buckets now are left out, and begin anew."""
-        stored_bounds = dict(self._database.execute("select instrument, bounds from buckets").fetchall())
-        bounds = {i.name: json.dumps(i.buckets) for i in instruments if i.buckets}
-        changed = {name for name, text in bounds.items() if stored_bounds.get(name, text) != text}
-        with self._database:
-            for name in changed:
-                log.warning("buckets have changed: the histogram begins at zero", instrument=name)
-                self._database.execute("delete from series where instrument = ?", (name,))
-            self._database.executemany("insert or replace into buckets values (?, ?)", bounds.items())
-        rows = self._database.execute("select id, instrument, labels, created, value from series order by id")
-        return [
-            StoredSeries(id, instrument, json.loads(labels), created, np.frombuffer(value, np.float64).copy())
-            for id, instrument, labels, created, value in rows
-        ]
+        """All series; those whose histogram has other buckets now are left out, and begin anew.
+
+        Raises:
+            StateError: they cannot be read.
+        """
+        with _refusing(self._path):
+            with self._database:
+                self._take_buckets(instruments)
+            return [
+                StoredSeries(
+                    id=id,
+                    instrument=instrument,
+                    labels=msgspec.json.decode(labels, type=dict[str, str]),
+                    created=created,
+                    value=np.frombuffer(value, np.float64).copy(),
+                )
+                for id, instrument, labels, created, value in self._rows(
+                    "select id, instrument, labels, created, value"
+                    " from series join totals using (id) order by id"
+                )
+            ]
+
+    def _take_buckets(self, instruments: Sequence[Instrument]) -> None:
+        """Remember the bounds, and drop the series that were counted by other ones."""
+        stored = dict(self._rows("select instrument, bounds from buckets"))
+        for instrument in instruments:
+            bounds = json.dumps(instrument.buckets)
+            if stored.get(instrument.name, bounds) != bounds:
+                log.warning(
+                    "buckets have changed: the histogram begins at zero", instrument=instrument.name
+                )
+                self._forget(
+                    self._rows("select id from series where instrument = ?", instrument.name)
+                )
+            if instrument.buckets:
+                self._database.execute(
+                    "insert or replace into buckets values (?, ?)", (instrument.name, bounds)
+                )
 
     def forget(self, series: Iterable[StoredSeries]) -> None:
-        """Delete series that no longer fit."""
-        with self._database:
-            self._database.executemany("delete from series where id = ?", ((s.id,) for s in series))
+        """Delete series that no longer fit.
+
+        Raises:
+            StateError: they cannot be deleted.
+        """
+        with _refusing(self._path), self._database:
+            self._forget((stored.id,) for stored in series)
+
+    def _forget(self, ids: Iterable[tuple[int]]) -> None:
+        ids = list(ids)
+        self._database.executemany("delete from series where id = ?", ids)
+        self._database.executemany("delete from totals where id = ?", ids)
 
     def positions(self, source: str) -> dict[str, bytes]:
-        """What a source asked to be told again."""
-        rows = self._database.execute("select key, value from positions where source = ?", (source,))
-        return dict(rows.fetchall())
+        """What a source asked to be told again.
 
-    def sources(self) -> list[str]:
-        """Names of the sources that have positions."""
-        return [name for (name,) in self._database.execute("select distinct source from positions")]
+        Raises:
+            StateError: they cannot be read.
+        """
+        with _refusing(self._path):
+            return dict(self._rows("select key, value from positions where source = ?", source))
+
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        return self._database.execute(query, values).fetchall()
 
     def commit(
         self, changes: Sequence[Change], positions: Mapping[str, Mapping[str, bytes | None]]
@@ -202,41 +218,39 @@ class StateStore:
             OSError: the disk is full, the file cannot be written, or somebody else has it locked;
                 nothing has changed and it may be tried again.
         """
-        with _as_os_error(), self._database:
-            for change in changes:
-                self._write(change)
-            for source, values in positions.items():
-                self._database.executemany(
-                    "insert or replace into positions values (?, ?, ?)",
-                    ((source, key, value) for key, value in values.items() if value is not None),
-                )
-                self._database.executemany(
-                    "delete from positions where source = ? and key = ?",
-                    ((source, key) for key, value in values.items() if value is None),
-                )
-            self._database.execute("update facts set value = value + 1 where name = 'batch'")
+        try:
+            with self._database:
+                for change in changes:
+                    self._write(change)
+                for source, values in positions.items():
+                    self._move(source, values)
+                self._database.execute("update facts set value = value + 1 where name = 'batch'")
+        except apsw.Error as error:
+            raise OSError(f"{self._path}: {error}") from error
 
     def _write(self, change: Change) -> None:
-        family, rows, totals, first_new = change
-        values = [total.tobytes() for total in totals]
-        old = int(np.searchsorted(rows, first_new))
-        changed = zip(values[:old], rows[:old].tolist(), strict=True)
+        family, rows, totals = change
+        born = rows[rows >= family.published]
         self._database.executemany(
-            "update series set value = ? where id = ?", ((value, family.ids[row]) for value, row in changed)
-        )
-        born = zip(values[old:], rows[old:].tolist(), strict=True)
-        self._database.executemany(
-            "insert into series values (?, ?, ?, ?, ?)",
+            "insert into series values (?, ?, ?, ?)",
             (
-                (
-                    family.ids[row],
-                    family.instrument.name,
-                    _label_text(family.attributes, family.labels[row]),
-                    family.created[row],
-                    value,
-                )
-                for value, row in born
+                (family.ids[row], family.instrument.name, _labels(family, row), family.created[row])
+                for row in born.tolist()
             ),
+        )
+        ids = [family.ids[row] for row in rows.tolist()]
+        self._database.executemany(
+            "insert or replace into totals values (?, ?)", zip(ids, _blobs(totals), strict=True)
+        )
+
+    def _move(self, source: str, values: Mapping[str, bytes | None]) -> None:
+        self._database.executemany(
+            "insert or replace into positions values (?, ?, ?)",
+            [(source, key, value) for key, value in values.items() if value is not None],
+        )
+        self._database.executemany(
+            "delete from positions where source = ? and key = ?",
+            [(source, key) for key, value in values.items() if value is None],
         )
 
     def close(self) -> None:
@@ -251,21 +265,71 @@ class _DamagedStateError(Exception):
     """A file that is not what this program wrote."""
 
 
-def _label_text(attributes: Sequence[str], labels: Sequence[str]) -> str:
-    known = {name: value for name, value in zip(attributes, labels, strict=True) if value}
-    return json.dumps(known, ensure_ascii=False, separators=(",", ":"))
-
-
-def _connected(path: Path) -> apsw.Connection:
-    database = apsw.Connection(str(path))
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
     try:
+        yield
+    except (apsw.Error, OSError, ValueError) as error:
+        raise StateError(f"{path}: {error}") from error
+
+
+def _opened(path: Path) -> tuple[apsw.Connection, Facts]:
+    """A state's file, checked.
+
+    Raises:
+        _DamagedStateError, apsw.CorruptError, apsw.NotADBError: it is damaged.
+        StateError: it can't be written, or is another version's.
+    """
+    if path.is_file() and path.stat().st_size == 0:
+        raise _DamagedStateError("the file is empty")
+    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        if database.readonly("main"):
+            raise StateError(f"{path}: cannot be written")
         database.set_busy_timeout(BUSY_TIMEOUT_MS)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             database.execute(f"pragma {pragma}").fetchall()
+        return database, _checked(path, database)
     except BaseException:
         database.close()
         raise
-    return database
+
+
+def _checked(path: Path, database: apsw.Connection) -> Facts:
+    if database.execute("pragma quick_check(1)").fetchall() != [("ok",)]:
+        raise _DamagedStateError("the file fails SQLite's check")
+    try:
+        rows: list[Any] = database.execute("select name, value from facts").fetchall()
+        facts: dict[str, str] = dict(rows)
+        schema = int(facts["schema"])
+        if schema == SCHEMA:
+            return Facts(
+                created=float(facts["created"]),
+                instance_id=facts["instance_id"],
+                replaced_corrupt=facts["replaced_corrupt"] == "1",
+                batch=int(facts["batch"]),
+            )
+    except (apsw.SQLError, KeyError, ValueError) as error:
+        raise _DamagedStateError("the file is not a state of this program") from error
+    raise StateError(
+        f"{path}: written by another version of this program (tables {schema}, this one reads "
+        f"{SCHEMA}); start that version, or move the file away to begin at zero"
+    )
+
+
+def _labels(family: Family, row: int) -> str:
+    named = zip(family.attributes, family.labels[row], strict=True)
+    return msgspec.json.encode({name: value for name, value in named if value}).decode()
+
+
+def _blobs(totals: Numbers) -> list[bytes]:
+    """The bytes of each row."""
+    rows: list[Any] = totals.view(np.dtype((np.void, totals.strides[0]))).ravel().tolist()
+    return rows
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _sync_directory(directory: Path) -> None:
@@ -275,11 +339,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    try:
-        yield
-    except apsw.Error as error:
-        raise OSError(f"{type(error).__name__.removesuffix('Error').lower()}: {error}") from error
