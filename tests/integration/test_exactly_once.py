@@ -17,7 +17,7 @@ from tests.waiting import free_port, wait_until
 
 KILLS = 50
 ROTATE_AT_BYTES = 60_000
-FILES_KEPT = 4
+FILES_KEPT = 20  # A file must not be gone before a daemon that was down could read it.
 
 
 class Writer(threading.Thread):
@@ -42,7 +42,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         file = self._open()
-        while not self._stopping.wait(self._random.uniform(0, 0.004)):
+        while not self._stopping.wait(self._random.uniform(0, 0.03)):
             for _ in range(self._random.randrange(1, 12)):
                 line = self._line()
                 cut = self._random.randrange(len(line))

@@ -1,0 +1,329 @@
+"""Each number on the dashboards equals the truth, to the unit, whatever befell the exporters."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from exporter import vocabulary as v
+from exporter.record import TOKEN_OPERATIONS
+from exporter.vocabulary import Instrument
+from tests.dashboards import scenario
+from tests.dashboards.grafana import Dashboard, Json, Span, points, samples
+from tests.dashboards.history import Request, backfill, backfill_rules
+from tests.dashboards.scenario import BEFORE, HOUR, RANGE, START
+from tests.prometheus import Prometheus
+
+ROOT = Path(__file__).parents[2]
+DASHBOARDS = ROOT / "grafana" / "dashboards"
+RULES = ROOT / "rules" / "dashboards.rules.yaml"
+
+ROW = ("gen_ai_provider_name", "gen_ai_request_model")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    prometheus_program: Path, promtool: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Knows what happened in the scenario, and what the recording rules make of it."""
+    directory = tmp_path_factory.mktemp("dashboards")
+    data = directory / "data"
+    backfill(promtool, scenario.SCRAPES.lines(scenario.exporters()), data)
+    with Prometheus(prometheus_program, directory, "{}") as server:
+        backfill_rules(promtool, RULES, server.url, data, scenario.BEGAN, scenario.ENDED)
+    with Prometheus(prometheus_program, directory, "{}") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def analytics(prometheus: Prometheus) -> Dashboard:
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", RANGE)
+    return opened.resolve(prometheus)
+
+
+# The truth, from the requests alone.
+
+
+@cache
+def requests(span: Span) -> tuple[Request, ...]:
+    return tuple(scenario.seen(span))
+
+
+def total(of: Iterable[Request], *names: str) -> float:
+    values = (getattr(request, name) for request in of for name in names)
+    return sum(value for value in values if not math.isnan(value))
+
+
+def success_rate(of: Iterable[Request]) -> float:
+    judged = [r for r in of if r.succeeded or r.failed]
+    return sum(r.succeeded for r in judged) / len(judged)
+
+
+def mean(of: Iterable[Request], name: str) -> float:
+    values = [getattr(r, name) for r in of if r.succeeded and not math.isnan(getattr(r, name))]
+    return math.fsum(values) / len(values)
+
+
+def by(name: Callable[[Request], str], span: Span = RANGE) -> dict[str, list[Request]]:
+    found: dict[str, list[Request]] = {}
+    for request in requests(span):
+        found.setdefault(name(request), []).append(request)
+    return found
+
+
+def hours(of: Iterable[Request]) -> dict[float, list[Request]]:
+    """By the start of the hour in which they ended."""
+    found: dict[float, list[Request]] = {START + h * HOUR: [] for h in range(4, 8)}
+    for request in of:
+        found[request.end // HOUR * HOUR].append(request)
+    return found
+
+
+# What the dashboard says.
+
+
+def number(answer: list[Json]) -> float:
+    (only,) = samples(answer).values()
+    return only
+
+
+def column(analytics: Dashboard, prometheus: Prometheus, title: str) -> dict[str, float]:
+    """A column of the table of models, by model."""
+    panel = analytics.panel("Models")
+    (organize,) = (t for t in panel["transformations"] if t["id"] == "organize")
+    names: Mapping[str, str] = organize["options"]["renameByName"]
+    ref = next(key.removeprefix("Value #") for key, name in names.items() if name == title)
+    (asked,) = (each for each in analytics.asked(panel) if each.ref == ref)
+    return {dict(labels)[ROW[1]]: value for labels, value in samples(asked.answer(prometheus)).items()}
+
+
+@pytest.mark.parametrize(
+    ("title", "figure"),
+    [
+        ("Tokens", lambda of: total(of, "input_tokens", "output_tokens")),
+        ("Requests", len),
+        ("Average latency", lambda of: mean(of, "latency")),
+    ],
+)
+def test_a_headline_is_the_truth_and_so_is_the_period_before(
+    analytics: Dashboard,
+    prometheus: Prometheus,
+    title: str,
+    figure: Callable[[Iterable[Request]], float],
+) -> None:
+    answers = analytics.answers(prometheus, title)
+    assert number(answers["B"]) == pytest.approx(figure(requests(RANGE)), rel=1e-9)
+    assert number(answers["A"]) == pytest.approx(figure(requests(BEFORE)), rel=1e-9)
+
+
+def test_the_success_rate_is_a_ratio_of_sums_without_those_that_gave_up(
+    analytics: Dashboard, prometheus: Prometheus
+) -> None:
+    rate = number(analytics.answers(prometheus, "Success rate")["A"])
+    assert rate == pytest.approx(success_rate(requests(RANGE)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("title", "figure"),
+    [
+        ("Calls", len),
+        ("Success", success_rate),
+        ("Errors", lambda of: sum(request.failed for request in of)),
+        ("Latency avg", lambda of: mean(of, "latency")),
+        ("Tokens in", lambda of: total(of, "input_tokens")),
+        ("Tokens out", lambda of: total(of, "output_tokens")),
+    ],
+)
+def test_each_cell_of_the_table_of_models_is_the_truth(
+    analytics: Dashboard,
+    prometheus: Prometheus,
+    title: str,
+    figure: Callable[[Iterable[Request]], float],
+) -> None:
+    shown = column(analytics, prometheus, title)
+    for model, of in by(scenario.known_as).items():
+        if title == "Latency avg" and model == "other":
+            assert model not in shown  # None of them succeeded.
+            continue
+        assert shown.pop(model) == pytest.approx(figure(of), rel=1e-9), model
+    assert not shown
+
+
+def test_the_table_tells_the_mean_time_to_first_token_of_streamed_answers(
+    analytics: Dashboard, prometheus: Prometheus
+) -> None:
+    shown = column(analytics, prometheus, "TTFT avg")
+    for model, of in by(scenario.known_as).items():
+        streamed = [request for request in of if not math.isnan(request.time_to_first_token)]
+        if streamed:
+            assert shown.pop(model) == pytest.approx(mean(streamed, "time_to_first_token"))
+    assert not shown
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "instrument"),
+    [
+        ("Latency p95", "latency", v.REQUEST_DURATION),
+        ("TTFT p95", "time_to_first_token", v.TIME_TO_FIRST_TOKEN),
+    ],
+)
+def test_a_quantile_lies_in_the_bucket_of_the_true_one(
+    analytics: Dashboard, prometheus: Prometheus, title: str, name: str, instrument: Instrument
+) -> None:
+    shown = column(analytics, prometheus, title)
+    for model, of in by(scenario.known_as).items():
+        values = sorted(
+            value for r in of if r.succeeded and not math.isnan(value := getattr(r, name))
+        )
+        if not values:
+            assert model not in shown
+            continue
+        true = values[math.ceil(0.95 * len(values)) - 1]
+        bounds = (0.0, *instrument.buckets, math.inf)
+        upper = next(bound for bound in bounds if bound >= true)
+        lower = bounds[bounds.index(upper) - 1]
+        assert lower <= shown[model] <= upper, model
+
+
+def test_the_busiest_minute_is_the_truth(analytics: Dashboard, prometheus: Prometheus) -> None:
+    requests_a_minute, tokens_a_minute = (
+        column(analytics, prometheus, title) for title in ("RPM peak", "TPM peak")
+    )
+    for model, of in by(scenario.known_as).items():
+        if model in ("qwen-plus", "qwen-max", "gone", "born", "wan-image", "wan-video", "cosy-voice"):
+            continue  # Their exporter was away: what came meanwhile comes in one minute.
+        # A recorded minute holds what the scrapes in it found: it begins with the scrape before.
+        minutes: Counter[float] = Counter()
+        tokens: Counter[float] = Counter()
+        for request in of:
+            minute = (request.end - scenario.SCRAPES.phase_s) // 60
+            minutes[minute] += 1
+            tokens[minute] += total([request], "input_tokens", "output_tokens")
+        if model != "claude":  # Its first minute holds what came before its first scrape, too.
+            assert requests_a_minute[model] == max(minutes.values()), model
+            assert tokens_a_minute.get(model, 0) == max(tokens.values()), model
+
+
+@pytest.mark.parametrize(
+    ("split", "known_as"),
+    [
+        ("gen_ai_request_model", scenario.known_as),
+        ("gen_ai_provider_name", lambda request: request.provider),
+        ("team", lambda request: request.team),
+    ],
+)
+def test_each_bar_of_tokens_is_the_truth_of_its_hour(
+    prometheus: Prometheus, split: str, known_as: Callable[[Request], str]
+) -> None:
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", RANGE, split=split)
+    bars = points(opened.resolve(prometheus).answers(prometheus, "Tokens by bucket")["A"])
+    for name, of in by(known_as).items():
+        shown = bars.pop(((split, name),), {})
+        for hour, in_hour in hours(of).items():
+            true = total(in_hour, "input_tokens", "output_tokens")
+            assert shown.get(hour, 0) == true, (name, hour)
+    assert not bars
+
+
+def test_each_bar_of_a_type_of_token_is_the_truth_of_its_hour(
+    analytics: Dashboard, prometheus: Prometheus
+) -> None:
+    answers = analytics.answers(prometheus, "Tokens by type")
+    names = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
+    for answer, name in zip(answers.values(), names, strict=True):
+        (shown,) = points(answer).values()
+        for hour, of in hours(requests(RANGE)).items():
+            assert shown.get(hour, 0) == total(of, name), (name, hour)
+
+
+@pytest.mark.parametrize(
+    ("title", "label", "name"),
+    [
+        ("Errors by status code", "http_response_status_code", lambda r: str(r.status_code)),
+        ("Errors by type", "error_type", lambda r: r.error_type),
+    ],
+)
+def test_each_bar_of_errors_is_the_truth_of_its_hour(
+    analytics: Dashboard,
+    prometheus: Prometheus,
+    title: str,
+    label: str,
+    name: Callable[[Request], str],
+) -> None:
+    bars = points(analytics.answers(prometheus, title)["A"])
+    failed: dict[str, list[Request]] = {}
+    for request in requests(RANGE):
+        if request.failed:
+            failed.setdefault(name(request), []).append(request)
+    assert {dict(labels)[label] for labels in bars} == set(failed)
+    for key, of in failed.items():
+        shown = bars[((label, key),)]
+        for hour, in_hour in hours(of).items():
+            assert shown.get(hour, 0) == len(in_hour), (key, hour)
+
+
+def test_usage_is_the_truth_in_each_unit(analytics: Dashboard, prometheus: Prometheus) -> None:
+    shown = samples(analytics.answers(prometheus, "Usage")["A"])
+    used = {
+        (dict(labels)["gen_ai_operation_name"], dict(labels)["unit"]): value
+        for labels, value in shown.items()
+    }
+    of = requests(RANGE)
+    whole = [request for request in of if request.succeeded]
+    assert used == {
+        ("chat", "token"): total(of, "input_tokens", "output_tokens"),
+        ("image_generation", "image"): total(whole, "images"),
+        ("video_generation", "second"): total(whole, "seconds"),
+        ("speech", "character"): total(whole, "characters"),
+    }
+
+
+def test_cost_and_cache_hits_and_missing_usage_are_the_truth(
+    analytics: Dashboard, prometheus: Prometheus
+) -> None:
+    of = requests(RANGE)
+    cost = number(analytics.answers(prometheus, "Cost")["A"])
+    assert cost == pytest.approx(total(of, "cost"), rel=1e-9)
+    hits = analytics.answers(prometheus, "Answered from the gateway's cache")["A"]
+    (shown,) = points(hits).values()
+    assert sum(shown.values()) == sum(request.cache_hit for request in of)
+    unusual = analytics.answers(prometheus, "Without usage, refused")
+    without = [
+        request
+        for request in of
+        if request.succeeded
+        and request.operation in TOKEN_OPERATIONS
+        and math.isnan(request.input_tokens)
+        and not request.cache_hit
+    ]
+    (shown,) = points(unusual["A"]).values()
+    assert sum(shown.values()) == len(without)
+    (shown,) = points(unusual["B"]).values()
+    assert sum(shown.values()) == 1
+
+
+def test_a_long_range_reads_the_recordings_and_they_are_the_truth(prometheus: Prometheus) -> None:
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", Span(START - 30 * HOUR, RANGE.end))
+    assert opened.resolve(prometheus).picks["tokens"] == "llm_gateway_tokens_total", (
+        "the recordings do not go back to the range's beginning"
+    )
+    recorded = {
+        name: f"instance_5m:{series}"
+        for name, series in (
+            ("requests", "llm_gateway_requests_total"),
+            ("tokens", "llm_gateway_tokens_total"),
+            ("duration", "gen_ai_server_request_duration_seconds"),
+            ("first_token", "gen_ai_server_time_to_first_token_seconds"),
+        )
+    }
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", RANGE, **recorded)
+    answers = opened.answers(prometheus, "Tokens")
+    assert number(answers["A"]) == total(requests(BEFORE), "input_tokens", "output_tokens")
+    shown = column(opened, prometheus, "Calls")
+    for model in ("qwen-plus", "born", "once", "gone"):
+        assert shown[model] == len(by(scenario.known_as)[model]), model
