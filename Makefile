@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check generate bench clean
 
 help: ## list these tasks
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -19,6 +19,9 @@ check: .venv/installed-dev ## lint, format and types, without changing a file
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+generate: .venv/installed ## write the dashboards and the rules that they rest on
+	@$(BIN)/llm-gateway-exporter dashboards build --out . --attribute team
 
 bench: .venv/installed-dev ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

@@ -1,8 +1,9 @@
 """Each number on the dashboards equals the truth, to the unit, whatever befell the exporters."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -26,14 +27,29 @@ ROW = ("gen_ai_provider_name", "gen_ai_request_model")
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(scope="module")
+ROUTES = {
+    "scraped": scenario.SCRAPES,
+    "pushed": replace(
+        scenario.SCRAPES,
+        job="llm-gateway-exporter",
+        extra={"otel_scope_name": "llm-gateway-exporter", "service_version": "1"},
+        pushed=True,
+    ),
+}
+"""Series that came by OTLP have labels more, another way to write `le`, and no `up`."""
+
+
+@pytest.fixture(scope="module", params=ROUTES)
 def prometheus(
-    prometheus_program: Path, promtool: Path, tmp_path_factory: pytest.TempPathFactory
+    prometheus_program: Path,
+    promtool: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Prometheus]:
     """Knows what happened in the scenario, and what the recording rules make of it."""
     directory = tmp_path_factory.mktemp("dashboards")
     data = directory / "data"
-    backfill(promtool, scenario.SCRAPES.lines(scenario.exporters()), data)
+    backfill(promtool, ROUTES[request.param].lines(scenario.exporters()), data)
     with Prometheus(prometheus_program, directory, "{}") as server:
         backfill_rules(promtool, RULES, server.url, data, scenario.BEGAN, scenario.ENDED)
     with Prometheus(prometheus_program, directory, "{}") as server:
@@ -55,7 +71,7 @@ def requests(span: Span) -> tuple[Request, ...]:
 
 
 def total(of: Iterable[Request], *names: str) -> float:
-    values = (getattr(request, name) for request in of for name in names)
+    values: Iterator[float] = (getattr(request, name) for request in of for name in names)
     return sum(value for value in values if not math.isnan(value))
 
 
@@ -99,7 +115,9 @@ def column(analytics: Dashboard, prometheus: Prometheus, title: str) -> dict[str
     names: Mapping[str, str] = organize["options"]["renameByName"]
     ref = next(key.removeprefix("Value #") for key, name in names.items() if name == title)
     (asked,) = (each for each in analytics.asked(panel) if each.ref == ref)
-    return {dict(labels)[ROW[1]]: value for labels, value in samples(asked.answer(prometheus)).items()}
+    return {
+        dict(labels)[ROW[1]]: value for labels, value in samples(asked.answer(prometheus)).items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -195,11 +213,19 @@ def test_the_busiest_minute_is_the_truth(analytics: Dashboard, prometheus: Prome
         column(analytics, prometheus, title) for title in ("RPM peak", "TPM peak")
     )
     for model, of in by(scenario.known_as).items():
-        if model in ("qwen-plus", "qwen-max", "gone", "born", "wan-image", "wan-video", "cosy-voice"):
+        if model in (
+            "qwen-plus",
+            "qwen-max",
+            "gone",
+            "born",
+            "wan-image",
+            "wan-video",
+            "cosy-voice",
+        ):
             continue  # Their exporter was away: what came meanwhile comes in one minute.
         # A recorded minute holds what the scrapes in it found: it begins with the scrape before.
-        minutes: Counter[float] = Counter()
-        tokens: Counter[float] = Counter()
+        minutes: dict[float, float] = defaultdict(float)
+        tokens: dict[float, float] = defaultdict(float)
         for request in of:
             minute = (request.end - scenario.SCRAPES.phase_s) // 60
             minutes[minute] += 1
@@ -327,3 +353,96 @@ def test_a_long_range_reads_the_recordings_and_they_are_the_truth(prometheus: Pr
     shown = column(opened, prometheus, "Calls")
     for model in ("qwen-plus", "born", "once", "gone"):
         assert shown[model] == len(by(scenario.known_as)[model]), model
+
+
+EMPTY_FOR_A_REASON = {
+    "Firing and pending": "nothing fires",
+    "Alerts over time": "nothing fired",
+    "Rejected lines by reason": "few enough lines are rejected that a rate may miss them",
+    "Up": "what was pushed is not scraped",
+    "State": "no state was corrupt",
+    "Trouble with files": "reading never failed",
+}
+
+
+@pytest.mark.parametrize("name", ["analytics", "model", "alerts", "exporter"])
+def test_no_query_fails_and_none_is_empty_that_should_not_be(
+    prometheus: Prometheus, name: str
+) -> None:
+    picks = {"model": "qwen-max"} if name == "model" else {}
+    opened = Dashboard.load(DASHBOARDS / f"{name}.json", RANGE, **picks).resolve(prometheus)
+    empty = {
+        panel["title"]
+        for panel in opened.panels()
+        for asked in opened.asked(panel)
+        if not asked.answer(prometheus)
+    }
+    assert empty <= EMPTY_FOR_A_REASON.keys()
+
+
+@pytest.mark.parametrize("name", ["analytics", "model", "alerts", "exporter"])
+def test_every_variable_offers_what_there_is(prometheus: Prometheus, name: str) -> None:
+    opened = Dashboard.load(DASHBOARDS / f"{name}.json", RANGE, model="gpt-4o")
+    offered = opened.choices(prometheus)
+    assert all(offered.values())
+    if name == "model":
+        assert offered["provider"] == ["openai"]
+    elif "model" in offered:
+        assert offered["model"] == sorted(by(scenario.known_as))
+
+
+def test_without_requests_there_is_no_success_rate_rather_than_none_or_nan(
+    prometheus: Prometheus,
+) -> None:
+    quiet = Span(START + 7 * HOUR, START + 8 * HOUR)
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", quiet, model=("once",))
+    opened = opened.resolve(prometheus)
+    assert number(opened.answers(prometheus, "Requests")["B"]) == 0
+    assert opened.answers(prometheus, "Success rate")["A"] == []
+    assert opened.answers(prometheus, "Average latency")["B"] == []
+    assert column(opened, prometheus, "Calls") == {"once": 0}
+    for title in ("Success", "Latency avg", "Latency p95"):
+        assert column(opened, prometheus, title) == {}, title
+
+
+def test_one_request_only_is_one_request(prometheus: Prometheus) -> None:
+    hour = Span(START + 6 * HOUR, START + 7 * HOUR)
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", hour, model=("once",))
+    opened = opened.resolve(prometheus)
+    assert number(opened.answers(prometheus, "Requests")["B"]) == 1
+    assert number(opened.answers(prometheus, "Tokens")["B"]) == 41 + 17
+    assert number(opened.answers(prometheus, "Average latency")["B"]) == 2
+    assert number(opened.answers(prometheus, "Success rate")["A"]) == 1
+    assert column(opened, prometheus, "RPM peak") == {"once": 1}
+
+
+def test_before_there_was_anything_nothing_is_shown(prometheus: Prometheus) -> None:
+    early = Span(START - 20 * HOUR, START - 16 * HOUR)
+    opened = Dashboard.load(DASHBOARDS / "analytics.json", early).resolve(prometheus)
+    for title in ("Tokens", "Requests", "Average latency", "Success rate", "Newest data"):
+        assert not any(opened.answers(prometheus, title).values()), title
+
+
+def test_the_error_budget_is_the_truth(prometheus: Prometheus) -> None:
+    opened = Dashboard.load(DASHBOARDS / "alerts.json", RANGE, objective="0.95")
+    left = number(opened.answers(prometheus, "Error budget left")["A"])
+    assert left == pytest.approx(1 - (1 - success_rate(requests(RANGE))) / 0.05)
+    allowed = number(opened.answers(prometheus, "Failures that the objective allows")["A"])
+    judged = sum(request.succeeded or request.failed for request in requests(RANGE))
+    assert allowed == pytest.approx(judged * 0.05)
+
+
+def test_percentiles_of_a_model_lie_in_the_bucket_of_the_true_ones(prometheus: Prometheus) -> None:
+    opened = Dashboard.load(DASHBOARDS / "model.json", RANGE, model="gpt-4o")
+    answers = opened.answers(prometheus, "Latency")
+    of = [r for r in requests(RANGE) if r.model == "gpt-4o" and r.succeeded]
+    for ref, rank in {"B": 0.5, "C": 0.9, "D": 0.95, "E": 0.99}.items():
+        (shown,) = points(answers[ref]).values()
+        for hour, in_hour in hours(of).items():
+            if not in_hour:
+                assert hour not in shown
+                continue
+            true = sorted(r.latency for r in in_hour)[math.ceil(rank * len(in_hour)) - 1]
+            bounds = (0.0, *v.REQUEST_DURATION.buckets)
+            upper = next(bound for bound in bounds if bound >= true)
+            assert bounds[bounds.index(upper) - 1] <= shown[hour] <= upper, (rank, hour)

@@ -1,0 +1,445 @@
+"""Exporter: the daemon's own health, for the person who runs it.
+
+Its counters about itself begin at zero with each start, unlike those of requests: so these are
+rates.
+"""
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as model
+
+from exporter.alerting.promql import Promql, aggregate, binary, call, number
+from exporter.dashboards import board
+from exporter.dashboards.amounts import Series
+from exporter.dashboards.board import Board, Section
+from exporter.dashboards.options import LE, Options
+from exporter.dashboards.panels import (
+    ERROR_LEVELS,
+    SOURCE,
+    About,
+    Column,
+    Key,
+    Levels,
+    PanelBuilder,
+    Query,
+    heat,
+    lines,
+    rows,
+    stat,
+)
+
+UID = "llm-gateway-exporter"
+PREFIX = "llm_gateway_exporter_"
+
+UP_LEVELS: Levels = (("red", None), ("green", 1.0))
+AGE_LEVELS: Levels = (("green", None), ("orange", 30.0), ("red", 120.0))
+BEHIND_LEVELS: Levels = (("green", None), ("orange", 30.0), ("red", 300.0))
+
+
+def health(options: Options) -> Board:
+    """The dashboard."""
+    own = _Own(options)
+    return Board(
+        uid=UID,
+        title="LLM gateway / Exporter",
+        description="Whether the exporter keeps up, commits, understands its logs and is scraped.",
+        sections=[
+            Section("", _state(own)),
+            Section("Reading", _reading(own)),
+            Section("Committing", _committing(own)),
+            Section("Series", _series(own)),
+            Section("Log files", _files(own)),
+            Section("Process and web", _process(own)),
+        ],
+        variables=[board.datasource(options), board.job(options)],
+        times=("now-6h", "now"),
+        annotations=[
+            _annotation("Restarts", "orange", own.changes("process_start_time_seconds")),
+            _annotation(
+                "Reloads",
+                "blue",
+                own.changes(f"{PREFIX}config_last_reload_success_timestamp_seconds"),
+            ),
+        ],
+    )
+
+
+class _Own:
+    """Series about the exporters that are chosen."""
+
+    def __init__(self, options: Options) -> None:
+        self._of_job = board.of_job(options)
+
+    def series(self, name: str) -> Series:
+        return Series(name, (self._of_job,))
+
+    def gauge(self, name: str, how: str = "max", by: tuple[str, ...] = ("instance",)) -> Promql:
+        return aggregate(how, self.series(PREFIX + name).select(), by=by)
+
+    def per_second(self, name: str, *by: str) -> Promql:
+        window = self.series(f"{PREFIX}{name}_total").select("$__rate_interval")
+        return aggregate("sum", call("rate", window), by=by)
+
+    def in_range(self, name: str, *by: str) -> Promql:
+        window = self.series(f"{PREFIX}{name}_total").select("${__range_s}s")
+        return aggregate("sum", call("increase", window), by=by)
+
+    def changes(self, name: str) -> Promql:
+        changed = call("changes", self.series(name).select("$__rate_interval"))
+        return binary(aggregate("max", changed, by=("instance",)), ">", number(0))
+
+    def quantile(self, rank: float, name: str) -> Promql:
+        window = self.series(f"{PREFIX}{name}_bucket").select("$__rate_interval")
+        buckets = aggregate("sum", call("rate", window), by=(LE,))
+        return binary(call("histogram_quantile", number(rank), buckets), ">=", number(0))
+
+
+def _annotation(name: str, colour: str, expression: Promql) -> Builder[model.AnnotationQuery]:
+    return (
+        build.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color(colour)
+        .expr(expression)
+    )
+
+
+def _state(own: _Own) -> list[PanelBuilder]:
+    def about(title: str, description: str, unit: str = "short", width: int = 4) -> About:
+        return About(title, description, unit, width=width, height=4, empty="No exporter")
+
+    age = binary(
+        call("time"),
+        "-",
+        aggregate("min", own.series(f"{PREFIX}last_commit_timestamp_seconds").select()),
+    )
+    return [
+        stat(
+            about("Up", "The share of exporters that Prometheus can scrape.", "percentunit"),
+            aggregate("avg", own.series("up").select()),
+            levels=UP_LEVELS,
+        ),
+        stat(
+            about(
+                "Last commit",
+                "Age of the oldest exporter's last commit. Requests are shown once they are "
+                "committed; an idle gateway has nothing to commit, so look at the bytes behind "
+                "as well.",
+                "s",
+            ),
+            age,
+        ),
+        stat(
+            about("Behind", "Age of the oldest bytes in a log that are not read yet.", "s"),
+            aggregate("max", own.series(f"{PREFIX}tail_behind_seconds").select()),
+            levels=BEHIND_LEVELS,
+        ),
+        stat(
+            about("Rejected lines", "In the time range. Their requests are counted nowhere."),
+            own.in_range("lines_rejected"),
+            levels=ERROR_LEVELS,
+        ),
+        stat(
+            about(
+                "Commits that failed", "In the time range. Each is tried again until it succeeds."
+            ),
+            own.in_range("commit_failures"),
+            levels=ERROR_LEVELS,
+        ),
+        stat(
+            about(
+                "Configuration",
+                "1 when the last loading of the configuration succeeded on every exporter; with "
+                "0 the one before it is in force.",
+            ),
+            aggregate("min", own.series(f"{PREFIX}config_last_reload_successful").select()),
+            levels=UP_LEVELS,
+        ),
+    ]
+
+
+def _reading(own: _Own) -> list[PanelBuilder]:
+    return [
+        lines(
+            About("Lines read", "Complete lines that were read and committed, a second.", "short"),
+            Query(own.per_second("lines", "source"), "{{source}}"),
+        ),
+        lines(
+            About(
+                "Requests counted",
+                "Lines that told of a request, a second. Far fewer than lines are read means "
+                "that the log holds much else, or is misunderstood: see the reasons below.",
+                "short",
+            ),
+            Query(own.per_second("records", "source"), "{{source}}"),
+        ),
+        lines(
+            About(
+                "Behind the writer",
+                "Age of the oldest bytes that are not read yet. It should be under a second; "
+                "where it climbs, the exporter reads slower than the gateway writes.",
+                "s",
+                width=8,
+            ),
+            Query(own.gauge("tail_behind_seconds", by=("source",)), "{{source}}"),
+        ),
+        lines(
+            About(
+                "Rejected lines by reason",
+                "Lines that could not be read, a second. Look at them with `formats test`: a "
+                "gateway's new version may write another shape.",
+                "short",
+                width=8,
+                empty="None",
+            ),
+            Query(own.per_second("lines_rejected", "source", "reason"), "{{source}}: {{reason}}"),
+        ),
+        lines(
+            About(
+                "Skipped lines by reason",
+                "Lines that are no model request (health checks, model lists), a second. This is "
+                "normal.",
+                "short",
+                width=8,
+                empty="None",
+            ),
+            Query(own.per_second("lines_skipped", "source", "reason"), "{{source}}: {{reason}}"),
+        ),
+    ]
+
+
+def _committing(own: _Own) -> list[PanelBuilder]:
+    commits = own.series(f"{PREFIX}commit_duration_seconds_bucket").select("$__rate_interval")
+    return [
+        heat(
+            About(
+                "Commit duration",
+                "How long commits took, waiting for the disk included. More than a tenth of a "
+                "second points to a slow or a full disk.",
+                "s",
+                width=12,
+            ),
+            aggregate("sum", call("increase", commits), by=(LE,)),
+            exemplars=False,
+        ),
+        lines(
+            About(
+                "Commit duration, percentiles",
+                "The same as numbers. Failed commits, a second, stand beside them: any is worth "
+                "a look at the log.",
+                "s",
+                width=6,
+            ),
+            Query(own.quantile(0.5, "commit_duration_seconds"), "p50"),
+            Query(own.quantile(0.99, "commit_duration_seconds"), "p99"),
+        ),
+        lines(
+            About(
+                "Failed commits",
+                "A second. The batch is kept and tried again; a failure that lasts is a full "
+                "disk or a state directory that cannot be written.",
+                "short",
+                width=6,
+                empty="None",
+            ),
+            Query(own.per_second("commit_failures", "instance"), "{{instance}}"),
+        ),
+    ]
+
+
+def _series(own: _Own) -> list[PanelBuilder]:
+    replaced = own.gauge("state_corrupt_replaced_timestamp_seconds")
+    return [
+        lines(
+            About(
+                "Series",
+                "Series in the ledger, a histogram's buckets not counted. Growth without new "
+                "models is an attribute with too many values.",
+                "short",
+                width=8,
+            ),
+            Query(own.gauge("series"), "{{instance}}"),
+        ),
+        lines(
+            About(
+                "Requests folded into `other`",
+                "A second, by the label whose value was not let in. Models fold until their first "
+                "success; beyond the limit they fold for good: raise it, or look for junk names.",
+                "short",
+                width=8,
+                empty="None",
+            ),
+            Query(own.per_second("series_folded", "label"), "{{label}}"),
+        ),
+        rows(
+            About(
+                "State",
+                "When each exporter's state began, on which exact amounts rest, and when it took "
+                "the place of a corrupt one, with which its counters began again at zero.",
+                width=8,
+            ),
+            [Key("instance", "Exporter")],
+            [
+                Column(
+                    "Since",
+                    binary(own.gauge("state_created_timestamp_seconds"), "*", number(1000)),
+                    "dateTimeAsIso",
+                    width=170,
+                ),
+                Column(
+                    "Replaced a corrupt one",
+                    binary(binary(replaced, ">", number(0)), "*", number(1000)),
+                    "dateTimeAsIso",
+                    width=170,
+                ),
+            ],
+            "Since",
+        ),
+    ]
+
+
+def _files(own: _Own) -> list[PanelBuilder]:
+    troubles = {
+        "too long": "tail_lines_too_long",
+        "truncated": "tail_truncations",
+        "gzip broken off": "tail_gzip_errors",
+        "pieces dropped": "tail_partial_records_dropped",
+        "file errors": "tail_file_errors",
+        "reading failed": "source_failures",
+    }
+    return [
+        lines(
+            About(
+                "Files",
+                "Held open, and remembered. Remembered ones that grow without end are logs that "
+                "are never deleted.",
+                "short",
+                width=8,
+            ),
+            Query(own.gauge("tail_open_files", "sum", ("source",)), "{{source}}: open"),
+            Query(own.gauge("tail_known_files", "sum", ("source",)), "{{source}}: known"),
+        ),
+        lines(
+            About(
+                "Bytes not read yet",
+                "In all files of a source.",
+                "bytes",
+                width=8,
+            ),
+            Query(own.gauge("tail_behind_bytes", "sum", ("source",)), "{{source}}"),
+        ),
+        lines(
+            About(
+                "Trouble with files",
+                "A second: lines longer than the limit, files truncated in place, archives that "
+                "broke off, records whose last piece never came, errors of the file system, and "
+                "reading that failed.",
+                width=8,
+                empty="None",
+            ),
+            *(Query(own.per_second(name), title) for title, name in troubles.items()),
+        ),
+        rows(
+            About(
+                "Lost and recognised",
+                "In the time range. Abandoned bytes were deleted before they were read: their "
+                "requests are counted nowhere. Copies are rotated files recognised and not read "
+                "twice. NUL bytes are what a crash leaves at a file's end.",
+                width=24,
+                height=5,
+            ),
+            [Key("source", "Source")],
+            [
+                Column(
+                    "Abandoned bytes",
+                    own.in_range("tail_abandoned_bytes", "source"),
+                    "bytes",
+                    ERROR_LEVELS,
+                    180,
+                ),
+                Column("Copies", own.in_range("tail_copies", "source"), width=120),
+                Column("NUL bytes", own.in_range("tail_nul_bytes_skipped", "source"), width=120),
+            ],
+            "Abandoned bytes",
+        ),
+    ]
+
+
+def _process(own: _Own) -> list[PanelBuilder]:
+    cpu = own.series("process_cpu_seconds_total").select("$__rate_interval")
+    memory = own.series("process_resident_memory_bytes").select()
+    descriptors = binary(
+        aggregate("max", own.series("process_open_fds").select(), by=("instance",)),
+        "/",
+        aggregate("max", own.series("process_max_fds").select(), by=("instance",)),
+    )
+    refused = {
+        "unauthorized": "web_requests_unauthorized",
+        "failed": "web_requests_failed",
+        "connections refused": "web_connections_refused",
+    }
+    web = own.gauge("web_config_last_reload_successful", "min")
+    build_info = aggregate(
+        "max", own.series(f"{PREFIX}build_info").select(), by=("instance", "version", "python")
+    )
+    return [
+        lines(
+            About("Processor", "Cores in use.", "short", width=6),
+            Query(
+                aggregate("sum", call("rate", cpu), by=("instance",)),
+                "{{instance}}",
+            ),
+        ),
+        lines(
+            About(
+                "Memory",
+                "Resident. It grows with series and files, not with traffic.",
+                "bytes",
+                width=6,
+            ),
+            Query(aggregate("max", memory, by=("instance",)), "{{instance}}"),
+        ),
+        lines(
+            About(
+                "File descriptors",
+                "The share of those allowed. Near 100 % logs can't be opened: raise the limit.",
+                "percentunit",
+                width=6,
+            ),
+            Query(descriptors, "{{instance}}"),
+        ),
+        lines(
+            About(
+                "Web requests refused",
+                "A second: without the right password, failed inside, or one connection too many.",
+                "short",
+                width=6,
+                empty="None",
+            ),
+            *(Query(own.per_second(name), title) for title, name in refused.items()),
+        ),
+        rows(
+            About(
+                "Versions",
+                "What runs where, and whether its web-config file is in force.",
+                width=24,
+                height=5,
+            ),
+            [
+                Key("instance", "Exporter"),
+                Key("version", "Version", width=160),
+                Key("python", "Python", width=160),
+            ],
+            [
+                Column("Running", build_info, "short", width=100),
+                Column("Web config in force", _beside(web, build_info), "short", width=180),
+            ],
+            "Running",
+        ),
+    ]
+
+
+def _beside(values: Promql, labelled: Promql) -> Promql:
+    """The values with the labels of the other vector, so that a table has both in one row."""
+    return binary(labelled, "* on (instance) group_left ()", values)

@@ -1,0 +1,180 @@
+"""Request logs: single requests, for teams whose request logs go by OTLP to Loki."""
+
+from grafana_foundation_sdk.builders import common as build_common
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import logs as build_logs
+from grafana_foundation_sdk.builders import loki, table, timeseries
+from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models import dashboard as model
+
+from exporter.alerting.promql import quoted
+from exporter.dashboards import board
+from exporter.dashboards.board import Board, Section, VariableBuilder
+from exporter.dashboards.options import ERROR_TYPE, MODEL, PROVIDER, STATUS_CODE, Options
+from exporter.dashboards.panels import STATUS_COLOURS, PanelBuilder, note, override
+from exporter.vocabulary import prometheus_label
+
+UID = "llm-gateway-logs"
+LOKI = model.DataSourceRef(type_val="loki", uid="${loki}")
+
+SERVICE = "llm-gateway-exporter"
+
+COLUMNS = {
+    "request_id": ("Request", ""),
+    MODEL: ("Model", ""),
+    PROVIDER: ("Provider", ""),
+    STATUS_CODE: ("Status", ""),
+    ERROR_TYPE: ("Error", ""),
+    "latency_s": ("Latency", "s"),
+    "time_to_first_token_s": ("TTFT", "s"),
+    prometheus_label("gen_ai.usage.input_tokens"): ("Tokens in", "locale"),
+    prometheus_label("gen_ai.usage.output_tokens"): ("Tokens out", "locale"),
+}
+"""The page's columns: structured metadata of a log record, as Loki names it, to title and unit."""
+
+
+def request_logs(options: Options) -> Board:
+    """The dashboard."""
+    return Board(
+        uid=UID,
+        title="LLM gateway / Request logs",
+        description="Single requests, from Loki.",
+        sections=[Section("", [_where(), _over_time(options), _table(options), _details(options)])],
+        variables=[
+            _loki(),
+            *(_filter(name, title) for name, title in _filters(options).items()),
+            build.TextBoxVariable("request").label("Request id"),
+            board.requests_url(options),
+        ],
+        times=("now-1h", "now"),
+    )
+
+
+def _filters(options: Options) -> dict[str, str]:
+    attributes = zip(options.attribute_labels, options.attributes, strict=True)
+    return {
+        "model": "Model",
+        "provider": "Provider",
+        "status": "Status",
+        **{label: attribute.capitalize() for label, attribute in attributes},
+    }
+
+
+def _loki() -> VariableBuilder:
+    return build.DatasourceVariable("loki").label("Data source").type("loki")
+
+
+def _filter(name: str, title: str) -> VariableBuilder:
+    """A pattern that people type: Loki has no list of the values of structured metadata."""
+    return build.TextBoxVariable(name).label(f"{title} (pattern)").default_value(".*")
+
+
+def _lines(options: Options) -> str:
+    """The log lines that the filters let through."""
+    labels = {MODEL: "model", PROVIDER: "provider", STATUS_CODE: "status"}
+    labels |= {label: label for label in options.attribute_labels}
+    filters = "".join(f" | {label}=~{quoted(f'${{{name}}}')}" for label, name in labels.items())
+    wanted = f" | request_id=~{quoted('.*${request}.*')}"
+    return f"{{service_name={quoted(SERVICE)}}}{filters}{wanted}"
+
+
+def _query(options: Options) -> loki.Dataquery:
+    query = loki.Dataquery().expr(_lines(options)).query_type("range").max_lines(1000)
+    return query.datasource(LOKI).ref_id("A")
+
+
+def _where() -> PanelBuilder:
+    return note(
+        "",
+        "Requests that the exporter sent to Loki by OTLP. Where it keeps them itself, they are "
+        "on [its own "
+        "page](${requests_url}/requests?from=${__from:date:iso}&to=${__to:date:iso}). Filters "
+        "are regular expressions; the newest 1,000 requests are shown.",
+        height=2,
+    )
+
+
+def _over_time(options: Options) -> PanelBuilder:
+    counted = f"sum by ({STATUS_CODE}) (count_over_time({_lines(options)} [$__auto]))"
+    query = loki.Dataquery().expr(counted).query_type("range").datasource(LOKI).ref_id("A")
+    panel = (
+        timeseries.Panel()
+        .title("Requests by status code")
+        .description("Requests in Loki that the filters let through. A gap is a gap in delivery.")
+        .datasource(LOKI)
+        .unit("short")
+        .no_value("No requests")
+        .span(24)
+        .height(5)
+        .draw_style(common.GraphDrawStyle.BARS)
+        .fill_opacity(85)
+        .line_width(0)
+        .stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+        .legend(
+            build_common.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(common.LegendDisplayMode.LIST)
+            .placement(common.LegendPlacement.BOTTOM)
+            .calcs([])
+        )
+        .with_target(query.legend_format(f"{{{{{STATUS_CODE}}}}}"))
+    )
+    for name, colour in STATUS_COLOURS.items():
+        panel.override_by_name(name, [override("color", {"mode": "fixed", "fixedColor": colour})])
+    return panel
+
+
+def _table(options: Options) -> PanelBuilder:
+    columns = COLUMNS | {
+        label: (attribute.capitalize(), "")
+        for label, attribute in zip(options.attribute_labels, options.attributes, strict=True)
+    }
+    panel = (
+        table.Panel()
+        .title("Requests")
+        .description(
+            "The newest requests. A request's id leads to its place on the exporter's page."
+        )
+        .datasource(LOKI)
+        .unit("short")
+        .no_value("No requests")
+        .span(24)
+        .height(12)
+        .cell_height(common.TableCellHeight.SM)
+        .show_header(True)
+        .sort_by([build_common.TableSortByFieldState().display_name("Time").desc(True)])
+        .with_target(_query(options))
+    )
+    for title, unit in columns.values():
+        if unit:
+            panel.override_by_name(title, [override("unit", unit)])
+    link = {
+        "title": "On the exporter's page",
+        "url": "${requests_url}/requests?id=${__value.raw:percentencode}",
+    }
+    panel.override_by_name("Request", [override("links", [link])])
+    fields = {"source": "labels", "format": "json", "keepTime": True, "replace": True}
+    organize = {
+        "includeByName": dict.fromkeys(("Time", *columns), True),
+        "indexByName": {name: place for place, name in enumerate(("Time", *columns))},
+        "renameByName": {name: title for name, (title, _) in columns.items()},
+    }
+    return panel.with_transformation(
+        model.DataTransformerConfig("extractFields", options=fields)
+    ).with_transformation(model.DataTransformerConfig("organize", options=organize))
+
+
+def _details(options: Options) -> PanelBuilder:
+    return (
+        build_logs.Panel()
+        .title("Details")
+        .description("The same requests as log lines: open one for all that is known of it.")
+        .datasource(LOKI)
+        .span(24)
+        .height(10)
+        .show_time(True)
+        .enable_log_details(True)
+        .dedup_strategy(common.LogsDedupStrategy.NONE)
+        .sort_order(common.LogsSortOrder.DESCENDING)
+        .with_target(_query(options))
+    )

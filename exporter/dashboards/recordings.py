@@ -1,0 +1,141 @@
+"""Recording rules for what would be slow over weeks: `rules/dashboards.rules.yaml`.
+
+- `instance_5m:…`: counters as they stood every five minutes, with all of their labels: a tenth of
+  the samples. Dashboards read these where the time range is longer than a day and they go back to
+  its beginning, and the counters themselves otherwise (`variables`). The two ends of a period are
+  read from the counters in any case, so that amounts are as exact as ever; only what an exporter
+  counted in its first and its last five minutes can be missed.
+- `model:…:increase1m`: what was counted in each minute, from which the busiest minute is found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import dashboard as model
+
+from exporter import vocabulary as v
+from exporter.alerting.promql import Promql, binary, checked, number
+from exporter.dashboards.amounts import MINUTE, STATE_CREATED, Amounts, Series
+from exporter.dashboards.board import VariableBuilder, of_job
+from exporter.dashboards.figures import SUCCEEDED
+from exporter.dashboards.options import MODEL, OPERATION, PROVIDER, Options
+from exporter.dashboards.panels import SOURCE
+from exporter.vocabulary import Instrument
+
+LEVEL = "instance_5m:"
+LONG_S = 86_400
+"""Time ranges longer than this are read from the recordings."""
+
+TOKENS_PER_MINUTE = "model:llm_gateway_tokens:increase1m"
+REQUESTS_PER_MINUTE = "model:llm_gateway_requests:increase1m"
+
+SOURCES: Mapping[str, Instrument] = {
+    "requests": v.REQUESTS,
+    "tokens": v.TOKENS,
+    "duration": v.REQUEST_DURATION,
+    "first_token": v.TIME_TO_FIRST_TOKEN,
+}
+"""What is read either way, by the variable that says which."""
+
+RECORDED: Mapping[Instrument, str] = {
+    instrument: f"${{{name}}}" for name, instrument in SOURCES.items()
+}
+"""Names of series with fewer samples, to be filled in by the variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One recording rule."""
+
+    record: str
+    expression: Promql
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules that are evaluated together."""
+
+    name: str
+    interval: str
+    rules: Sequence[Rule]
+
+
+def groups(options: Options) -> list[Group]:
+    """All rules, for the given extra attributes."""
+    return [
+        Group("llm-gateway-dashboards-5m", "5m", _copies()),
+        Group("llm-gateway-dashboards-1m", "1m", _minutes(options)),
+    ]
+
+
+def _copies() -> list[Rule]:
+    # Most series of requests exist at zero for ever; one that is born later counts from zero, too.
+    copies = {
+        v.REQUESTS.prometheus_name: binary(
+            Series(v.REQUESTS.prometheus_name).select(), ">", number(0)
+        ),
+        v.TOKENS.prometheus_name: Series(v.TOKENS.prometheus_name).select(),
+        STATE_CREATED: Series(STATE_CREATED).select(),
+    }
+    for histogram, matchers in ((v.REQUEST_DURATION, (SUCCEEDED,)), (v.TIME_TO_FIRST_TOKEN, ())):
+        for part in ("_bucket", "_sum", "_count"):
+            series = Series(histogram.prometheus_name, matchers).part(part)
+            copies[series.name] = series.select()
+    return [Rule(LEVEL + name, expression) for name, expression in copies.items()]
+
+
+def _minutes(options: Options) -> list[Rule]:
+    amounts = Amounts(options, of_all=True)
+    by = (options.job_label, MODEL, PROVIDER, OPERATION, *options.attribute_labels)
+    return [
+        Rule(TOKENS_PER_MINUTE, amounts.of(Series(v.TOKENS.prometheus_name), MINUTE, by)),
+        Rule(REQUESTS_PER_MINUTE, amounts.of(Series(v.REQUESTS.prometheus_name), MINUTE, by)),
+    ]
+
+
+def document(options: Options) -> dict[str, object]:
+    """The rules as Prometheus reads them."""
+    return {
+        "groups": [
+            {
+                "name": group.name,
+                "interval": group.interval,
+                "rules": [
+                    {"record": rule.record, "expr": str(checked(rule.expression))}
+                    for rule in group.rules
+                ],
+            }
+            for group in groups(options)
+        ]
+    }
+
+
+def variables(options: Options) -> list[VariableBuilder]:
+    """Hidden ones, by which a dashboard finds out for itself where to read from.
+
+    A time range that begins before the recordings do would lose its beginning: then, as for a short
+    one, the counters themselves are read.
+    """
+    return [
+        _source(name, instrument.prometheus_name, options) for name, instrument in SOURCES.items()
+    ]
+
+
+def _source(name: str, series: str, options: Options) -> VariableBuilder:
+    recorded = Series(LEVEL + STATE_CREATED, (of_job(options),))
+    there = f"last_over_time({recorded.select('1h', '${__range_s}s')})"
+    is_long = f"vector(${{__range_s}}) > {LONG_S}"
+    query = (
+        f'label_replace(group({there}) and on () ({is_long}), "name", "{LEVEL}{series}", "", "")'
+        f' or on () label_replace(vector(1), "name", "{series}", "", "")'
+    )
+    return (
+        build.QueryVariable(name)
+        .query(f"query_result({query})")
+        .regex('/name="([^"]+)"/')
+        .datasource(SOURCE)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .hide(model.VariableHide.HIDE_VARIABLE)
+        .current(model.VariableOption(selected=True, text=series, value=series))
+    )

@@ -1,0 +1,61 @@
+"""What is shipped is what the program makes, and what people make can differ from it."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from exporter.dashboards import Options, files
+from exporter.dashboards.commands import dashboards
+from tests.dashboards.built import ROOT
+
+SHIPPED = Options(attributes=("team",))
+"""The attribute is that of the demo, and stands for those of others."""
+
+
+@pytest.mark.parametrize("path", files(SHIPPED))
+def test_shipped_files_are_fresh(path: PurePosixPath) -> None:
+    assert (ROOT / path).read_text() == files(SHIPPED)[path], "run `make generate`"
+
+
+def test_each_file_says_what_made_it() -> None:
+    for path, text in files(SHIPPED).items():
+        lines = text.splitlines()
+        first = lines[1] if path.suffix == ".json" else lines[0]
+        assert "Made by `llm-gateway-exporter dashboards build`" in first
+
+
+def build(out: Path, *options: str) -> str:
+    result = CliRunner().invoke(dashboards, ["build", "--out", str(out), *options])
+    assert result.exit_code == 0, result.output
+    return (out / "grafana/dashboards/analytics.json").read_text()
+
+
+def test_dashboards_are_fitted_to_a_team(tmp_path: Path) -> None:
+    text = build(
+        tmp_path,
+        *("--datasource", "Mimir", "--attribute", "workspace", "--attribute", "api.key"),
+        *("--job-label", "service", "--requests-url", "https://requests.example"),
+    )
+    variables = {each["name"]: each for each in json.loads(text)["templating"]["list"]}
+    assert variables["datasource"]["current"]["value"] == "Mimir"
+    assert variables["requests_url"]["query"] == "https://requests.example"
+    assert {"workspace", "api_key"} <= variables.keys()
+    assert "team" not in variables
+    assert 'api_key=~\\"$api_key\\"' in text
+    assert "on (service, instance)" in text
+    rules = yaml.safe_load((tmp_path / "rules/dashboards.rules.yaml").read_text())
+    assert "workspace, api_key" in rules["groups"][1]["rules"][0]["expr"]
+
+
+def test_a_check_writes_nothing_and_names_what_is_stale(tmp_path: Path) -> None:
+    stale = tmp_path / "grafana/dashboards/model.json"
+    build(tmp_path)
+    stale.write_text("{}")
+    result = CliRunner().invoke(dashboards, ["build", "--out", str(tmp_path), "--check"])
+    assert result.exit_code == 1
+    assert str(stale) in result.output
+    assert "analytics" not in result.output
+    assert stale.read_text() == "{}"
