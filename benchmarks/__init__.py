@@ -1,1 +1,1 @@
-"""What is measured, against which peers. `python -m benchmarks` runs all of it and writes RESULTS.md."""
+"""What is measured, against which peers: `python -m benchmarks` runs it and writes RESULTS.md."""

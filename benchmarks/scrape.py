@@ -33,7 +33,9 @@ def measure() -> str:
     """Markdown of the result."""
     ledger = _ledger()
     exposition = Exposition(ledger, CollectorRegistry())
-    samples = sum(not line.startswith(b"#") for line in _render(exposition, openmetrics=False).splitlines())
+    samples = sum(
+        not line.startswith(b"#") for line in _render(exposition, openmetrics=False).splitlines()
+    )
     registry = CollectorRegistry()
     registry.register(_Reference(ledger))
     rows = []
@@ -43,13 +45,17 @@ def measure() -> str:
         "prometheus-client, text": lambda: generate_latest(registry),
     }.items():
         rows.append([name, spread([_cpu_ms(render) for _ in range(ROUNDS)])])
-    quiet, scraped = _commits_ms(ledger, exposition, scrape=False), _commits_ms(ledger, exposition, scrape=True)
+    quiet, scraped = (
+        _commits_ms(ledger, exposition, scrape=False),
+        _commits_ms(ledger, exposition, scrape=True),
+    )
     return (
-        f"{samples:,} samples in one process; milliseconds of CPU, median (least to most) of {ROUNDS}.\n\n"
+        f"{samples:,} samples in one process; milliseconds of CPU, median (least to most) of "
+        f"{ROUNDS}.\n\n"
         + table(["", "CPU ms"], rows)
         + "\n\nA commit of every series, milliseconds, median and 99th percentile of "
-        + f"{COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while another thread scrapes every "
-        f"{PAUSE_S * 1000:.0f} ms (the interpreter's switch interval as the daemon sets it)."
+        + f"{COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while another thread scrapes "
+        f"every {PAUSE_S * 1000:.0f} ms (the interpreter's switch interval as the daemon sets it)."
     )
 
 
@@ -70,7 +76,9 @@ def _ledger() -> Ledger:
         ):
             row = ledger.row(instrument, labels + rest)
             family = ledger[instrument]
-            additions.add(family, np.array([row]), random.integers(0, 1000, (1, family.width)) + 0.5)
+            additions.add(
+                family, np.array([row]), random.integers(0, 1000, (1, family.width)) + 0.5
+            )
         if sum(len(family) * (family.width + 1) for family in ledger) >= SAMPLES:
             break
     ledger.publish(ledger.changes(additions))
@@ -132,14 +140,20 @@ class _Reference(Collector):
             instrument = family.instrument
             names = [v.prometheus_label(name) for name in family.attributes]
             if instrument.kind is v.InstrumentKind.COUNTER:
-                counter = CounterMetricFamily(instrument.prometheus_family, instrument.help, labels=names)
+                counter = CounterMetricFamily(
+                    instrument.prometheus_family, instrument.help, labels=names
+                )
                 for labels, value in zip(family.labels, family.values, strict=True):
                     counter.add_metric(list(labels), float(value[0]))
                 yield counter
                 continue
-            histogram = HistogramMetricFamily(instrument.prometheus_family, instrument.help, labels=names)
+            histogram = HistogramMetricFamily(
+                instrument.prometheus_family, instrument.help, labels=names
+            )
             bounds = [*map(str, instrument.buckets), "+Inf"]
             for labels, value in zip(family.labels, family.values, strict=True):
                 counts = np.cumsum(value[:-1]).tolist()
-                histogram.add_metric(list(labels), list(zip(bounds, counts, strict=True)), float(value[-1]))
+                histogram.add_metric(
+                    list(labels), list(zip(bounds, counts, strict=True)), float(value[-1])
+                )
             yield histogram

@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 MODELS = (
@@ -50,7 +51,7 @@ def _request(draw: random.Random, number: int, now: float) -> dict[str, object]:
     return {
         "request_id": f"req_{draw.getrandbits(128):032x}",
         "ts": round(now, 6),
-        "start_time": f"2026-10-09T12:{number // 60 % 60:02}:{number % 60:02}.{number % 1_000_000:06}Z",
+        "start_time": datetime.fromtimestamp(now, UTC).isoformat(),
         "model": draw.choice(MODELS),
         "route": draw.choice(ROUTES),
         "status": draw.choice(STATUSES),

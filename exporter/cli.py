@@ -4,17 +4,15 @@ import json
 import sys
 import threading
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 
 from exporter import __version__, demo, logs
 from exporter.config import config_schema, load_config
 from exporter.errors import ExporterError
-
-P = ParamSpec("P")
+from exporter.formats.commands import formats
 
 EX_CONFIG = 78
 """Exit status for what only a person can mend (sysexits.h): a supervisor need not try again."""
@@ -73,21 +71,19 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _mendable(command: Callable[P, None]) -> Callable[P, None]:
-    """Print what a person can mend without a traceback."""
+class _Commands(click.Group):
+    """Prints what a person can mend without a traceback."""
 
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
         try:
-            command(*args, **kwargs)
+            return super().invoke(ctx)
         except ExporterError as error:
             click.echo(error, err=True)
             sys.exit(EX_CONFIG)
 
-    return run
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="llm-gateway-exporter")
 def main() -> None:
     """Count a model gateway's requests for Prometheus: each once, from its log."""
@@ -96,7 +92,6 @@ def main() -> None:
 @main.command()
 @_config_file
 @_serving
-@_mendable
 def run(config_file: Path, **serving: Any) -> None:
     """Run the daemon."""
     _run(config_file, **serving)
@@ -127,7 +122,6 @@ def _run(
 )
 @click.option("--rate", default=20.0, show_default=True, help="Requests per second.")
 @_serving
-@_mendable
 def demo_command(directory: Path, rate: float, listen: tuple[str, ...], **serving: Any) -> None:
     """Run the daemon on a made-up gateway's log, for a first look."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -149,7 +143,6 @@ def demo_command(directory: Path, rate: float, listen: tuple[str, ...], **servin
 
 @main.command(name="check-config")
 @_config_file
-@_mendable
 def check_config(config_file: Path) -> None:
     """Check a configuration; all of its mistakes are shown at once."""
     config = load_config(config_file)
@@ -167,6 +160,4 @@ def schema() -> None:
     click.echo(json.dumps(config_schema(), indent=2))
 
 
-@main.group(name="formats")
-def formats_group() -> None:
-    """Log formats: what there is, and how a mapping of your own fares."""
+main.add_command(formats)

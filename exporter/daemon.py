@@ -15,7 +15,9 @@ from exporter import notify
 from exporter.config import Config, load_config
 from exporter.engine import Engine, Metrics
 from exporter.errors import ExporterError
+from exporter.sources.inbox import Inboxes
 from exporter.store.state import StateStore
+from exporter.web.ingest import PushDoor
 from exporter.web.pages import SourceState
 from exporter.web.server import WebServer
 
@@ -55,9 +57,10 @@ class Daemon:
         self._options = options
         config = load_config(options.config_file)
         self._metrics = Metrics()
+        self._inboxes = Inboxes()
         self._store = StateStore(config.state_dir)
         try:
-            self._engine = Engine(config, self._store, self._metrics)
+            self._engine = Engine(config, self._store, self._metrics, self._inboxes)
         except BaseException:
             self._store.close()
             raise
@@ -86,7 +89,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         tasks: set[asyncio.Task[str | None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.add(asyncio.create_task(self.reload())))
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: tasks.add(asyncio.create_task(self.reload()))
+        )
         web = WebServer(
             self._options.listen,
             exposition=self,
@@ -96,6 +101,12 @@ class Daemon:
             web_config=self._options.web_config,
             registry=self._metrics.registry,
         )
+        door = PushDoor(
+            lambda: self._engine.ingest,
+            lambda: self._engine.pipeline.commit_error,
+            self._metrics.ingest,
+        )
+        web.add_routes(door.routes(), admits=door.admits)
         await web.start()
         self._engine.start()
         notify.ready()
@@ -105,7 +116,9 @@ class Daemon:
         notify.stopping()
         watchdog.cancel()
         if not await asyncio.to_thread(self._engine.stop, STOP_LIMIT_S):
-            log.warning("the last commit did not succeed in time: it is read again at the next start")
+            log.warning(
+                "the last commit did not succeed in time: it is read again at the next start"
+            )
             os._exit(0)
         self._store.close()
         await web.stop()
@@ -123,7 +136,9 @@ class Daemon:
                 self._check_same_state(config)
                 await self._replace(config)
             except ExporterError as error:
-                log.error("configuration not reloaded: the one before stays in force", error=str(error))
+                log.error(
+                    "configuration not reloaded: the one before stays in force", error=str(error)
+                )
                 self._loaded(successfully=False)
                 return str(error)
             else:
@@ -143,9 +158,9 @@ class Daemon:
             raise ExporterError("the last commit does not succeed; see the log")
         before = self._engine.config
         try:
-            self._engine = await asyncio.to_thread(Engine, config, self._store, self._metrics)
+            self._engine = await asyncio.to_thread(Engine, config, self._store, self._metrics, self._inboxes)
         except ExporterError:
-            self._engine = await asyncio.to_thread(Engine, before, self._store, self._metrics)
+            self._engine = await asyncio.to_thread(Engine, before, self._store, self._metrics, self._inboxes)
             raise
         finally:
             self._engine.start()

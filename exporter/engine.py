@@ -1,8 +1,6 @@
-"""A configuration at work: sources, ledger and pipeline over one state, until the next configuration."""
+"""A configuration at work: sources, ledger and pipeline over one state, until the next one."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -10,18 +8,23 @@ from prometheus_client import CollectorRegistry
 from exporter import config as c
 from exporter.accounting import Accountant, Labelling
 from exporter.export.scrape import Exposition
-from exporter.formats import resolve
+from exporter.formats import builtin_names, resolve
 from exporter.formats.compile import Decoder
 from exporter.ledger import Ledger
 from exporter.pipeline import Feed, Pipeline
 from exporter.prices import PRICED, Price, Prices
 from exporter.record import Kinds
 from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
+from exporter.sources.inbox import Inboxes
+from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
 from exporter.sources.tail import TailMetrics, TailSettings, TailSource
 from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, instruments
 
 log = structlog.get_logger(__name__)
+
+MOST_WAITING_BYTES = 64 << 20
+"""Of pushes that wait for their commit; more are refused until there is room."""
 
 
 class Metrics:
@@ -32,6 +35,7 @@ class Metrics:
         self.process = ProcessMetrics(self.registry)
         self.pipeline = PipelineMetrics(self.registry)
         self.tail = TailMetrics(self.registry)
+        self.ingest = IngestMetrics(self.registry)
 
 
 class Engine:
@@ -42,20 +46,33 @@ class Engine:
         ledger: the series.
         pipeline: what `start` lets run in a thread of its own.
         exposition: of the ledger.
+        ingest: the source that takes pushes, if there is one.
     """
 
-    def __init__(self, config: c.Config, store: StateStore, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: c.Config,
+        store: StateStore,
+        metrics: Metrics,
+        inboxes: Inboxes | None = None,
+    ) -> None:
         self.config = config
+        inboxes = inboxes or Inboxes()
+        self.ingest: IngestSource | None = None
         attributes = config.labels.attributes
         vocabulary = instruments(config.histograms.buckets())
         self.ledger = Ledger(vocabulary, IDENTITY + attributes)
         unfit = self.ledger.load(store.series(vocabulary))
         if unfit:
-            log.warning("series that no longer fit the configuration are dropped", series=len(unfit))
+            log.warning(
+                "series that no longer fit the configuration are dropped", series=len(unfit)
+            )
             store.forget(unfit)
         kinds = Kinds()
         prices = Prices([_price(entry) for entry in config.prices])
-        self._feeds = [self._feed(source, store, kinds, metrics) for source in config.sources]
+        self._feeds = [
+            self._feed(source, store, kinds, metrics, inboxes) for source in config.sources
+        ]
         self.pipeline = Pipeline(
             self._feeds,
             ledger=self.ledger,
@@ -66,21 +83,42 @@ class Engine:
             metrics=metrics.pipeline,
             commit_interval_s=config.commit_interval,
             poll_interval_s=min(
-                (source.tail.poll_interval for source in config.sources if source.tail), default=0.25
+                (source.tail.poll_interval for source in config.sources if source.tail),
+                default=0.25,
             ),
+            arrived=inboxes.arrived,
         )
         self.exposition = Exposition(self.ledger, metrics.registry)
         self._thread = threading.Thread(target=self.pipeline.run, name="pipeline", daemon=True)
 
     def _feed(
-        self, source: c.SourceConfig, store: StateStore, kinds: Kinds, metrics: Metrics
+        self,
+        source: c.SourceConfig,
+        store: StateStore,
+        kinds: Kinds,
+        metrics: Metrics,
+        inboxes: Inboxes,
     ) -> Feed:
-        assert source.tail is not None  # the only kind there is; the configuration sees to it
-        spec = resolve(source.tail.format, self.config.formats)
-        decoder = Decoder(spec, kinds, self.config.labels.attributes, source.tail.timezone)
-        settings = _tail_settings(source.tail, from_end=_has_lost_its_state(store))
-        known = store.positions(source.name)
-        return Feed(TailSource(source.name, settings, known, metrics.tail), decoder)
+        if source.tail:
+            return self._tail(source.name, source.tail, store, kinds, metrics)
+        assert source.ingest  # The configuration sees to it that there is one kind.
+        self.ingest = IngestSource(
+            source.name,
+            _ingest_settings(source.ingest, self.config),
+            inboxes.of(source.name, MOST_WAITING_BYTES),
+            lambda spec: Decoder(spec, kinds, self.config.labels.attributes),
+            store.positions(source.name),
+            metrics.ingest,
+        )
+        return Feed(self.ingest, None)
+
+    def _tail(
+        self, name: str, tail: c.TailConfig, store: StateStore, kinds: Kinds, metrics: Metrics
+    ) -> Feed:
+        spec = resolve(tail.format, self.config.formats)
+        decoder = Decoder(spec, kinds, self.config.labels.attributes, tail.timezone)
+        settings = _tail_settings(tail, from_end=_has_lost_its_state(store))
+        return Feed(TailSource(name, settings, store.positions(name), metrics.tail), decoder)
 
     def start(self) -> None:
         """Begin to read."""
@@ -110,6 +148,17 @@ class Engine:
 def _has_lost_its_state(store: StateStore) -> bool:
     """Files must not be read from their beginning where the state that knew them was corrupt."""
     return store.facts.replaced_corrupt and store.facts.batch == 0
+
+
+def _ingest_settings(ingest: c.IngestConfig, config: c.Config) -> IngestSettings:
+    return IngestSettings(
+        token=ingest.token.read() if ingest.token else None,
+        max_body_bytes=ingest.max_body,
+        repeat_window_s=ingest.repeat_window,
+        formats={
+            name: resolve(name, config.formats) for name in {*builtin_names(), *config.formats}
+        },
+    )
 
 
 def _labelling(labels: c.LabelsConfig) -> Labelling:

@@ -23,17 +23,28 @@ class Daemon:
     """
 
     def __init__(
-        self, config_file: Path, *, address: str = "", flags: Sequence[str] = (), command: str = "run"
+        self,
+        config_file: Path | None,
+        *,
+        address: str = "",
+        flags: Sequence[str] = (),
+        command: str = "run",
+        log: Path | None = None,
     ) -> None:
+        """Start it; its log goes beside the configuration unless it is to go elsewhere."""
         self.address = address or f"127.0.0.1:{free_port()}"
-        self.log = config_file.with_suffix(".log")
-        with self.log.open("ab") as log:
+        arguments = [] if config_file is None else [f"--config.file={config_file}"]
+        log_file = log or (config_file and config_file.with_suffix(".log"))
+        if log_file is None:
+            raise ValueError("without a configuration there must be a log")
+        self.log = log_file
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "exporter", command, f"--config.file={config_file}"),
+                    *(sys.executable, "-m", "exporter", command, *arguments),
                     *(f"--web.listen-address={self.address}", *flags),
                 ],
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
@@ -56,7 +67,9 @@ class Daemon:
     def is_ready(self) -> bool:
         """Whether it says that its series can be relied on."""
         if self.process.poll() is not None:
-            raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.log.read_text()}")
+            raise AssertionError(
+                f"the daemon ended with {self.process.returncode}:\n{self.log.read_text()}"
+            )
         try:
             return self.get("/-/ready")[0] == 200
         except OSError:

@@ -1,4 +1,4 @@
-"""A writer that never waits, a daemon that is killed again and again, rotations between: counted once."""
+"""A writer that never waits, a daemon killed again and again, rotations between: counted once."""
 
 import json
 import os
@@ -124,7 +124,9 @@ def test_fifty_kills_at_random_moments_lose_nothing_and_count_nothing_twice(
         input_tokens = daemon.total("llm_gateway_tokens_total", gen_ai_token_type="input")
         assert input_tokens == writer.input_tokens
         wait_until(
-            lambda: prometheus.value(f"sum({requests})") == writer.requests, 20, "the truth in Prometheus"
+            lambda: prometheus.value(f"sum({requests})") == writer.requests,
+            20,
+            "the truth in Prometheus",
         )
     for series in prometheus.query_range(requests, began, time.time(), step_s=0.1):
         values = [sample.value for sample in series]

@@ -1,0 +1,80 @@
+"""The commands, as somebody at a shell meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exporter.cli import EX_CONFIG, main
+
+LOG = Path(__file__).parent / "data" / "litellm.jsonl"
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"sources: [{{name: a, tail: {{paths: [{LOG}], format: litellm}}}}]\n")
+    return path
+
+
+def test_a_valid_configuration_passes_the_check(config: Path) -> None:
+    result = invoke("check-config", "--config.file", config)
+    assert (result.exit_code, result.output) == (0, f"{config}: valid, 1 source(s)\n")
+
+
+def test_a_mistake_is_told_with_its_line_and_an_exit_status_of_its_own(config: Path) -> None:
+    config.write_text(config.read_text().replace("litellm}", "litelm}"))
+    result = invoke("check-config", "--config.file", config)
+    assert result.exit_code == EX_CONFIG
+    assert f"{config}:1: sources[0].tail.format: " in result.output
+    assert 'did you mean "litellm"?' in result.output
+
+
+def test_a_missing_configuration_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    result = invoke("run", "--config.file", tmp_path / "nowhere.yaml")
+    assert result.exit_code == EX_CONFIG
+    assert "nowhere.yaml" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_schema_is_printed_for_editors() -> None:
+    schema = json.loads(invoke("config", "schema").output)
+    assert "sources" in schema["properties"]
+
+
+def test_formats_are_listed_and_shown() -> None:
+    assert "envoy-ai-gateway" in invoke("formats", "list").output
+    assert "request_id:" in invoke("formats", "show", "kong").output
+
+
+def test_an_unknown_format_names_the_nearest_one() -> None:
+    result = invoke("formats", "show", "kongg")
+    assert result.exit_code == EX_CONFIG
+    assert 'did you mean "kong"?' in result.output
+
+
+def test_a_format_is_tried_on_a_log_without_showing_a_prompt() -> None:
+    result = invoke("formats", "test", "litellm", LOG, "--lines", "10")
+    assert "10 line(s): 10 record(s), 0 skipped, 0 rejected" in result.output
+    messages = [json.loads(line)["messages"] for line in LOG.read_text().splitlines()[:10]]
+    prompts = {word for of_one in messages for part in of_one for word in part["content"].split()}
+    assert prompts
+    assert not {word for word in prompts if len(word) > 6 and word in result.output}
+
+
+def test_a_format_of_ones_own_is_tried_inside_a_containers_envelope(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "sources: [{name: a, tail: {paths: [/x], format: mine}}]\n"
+        "formats: {mine: {fields: {model: m, status_code: s}}}\n"
+    )
+    log = tmp_path / "0.log"
+    log.write_text('2026-01-01T00:00:00.1Z stdout F {"m": "tiny", "s": 200}\n')
+    result = invoke("formats", "test", "mine", log, "--config.file", config)
+    assert "tiny" in result.output
+    assert "1 record(s)" in result.output
