@@ -20,7 +20,8 @@ check: .venv/installed-dev ## lint, format and types, without changing a file
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-generate: .venv/installed ## write the dashboards and the rules that they rest on
+generate: .venv/installed ## write what is made from code: dashboards, rules, tables of docs/
+	@$(BIN)/python scripts/write-metrics-page
 	@$(BIN)/llm-gateway-exporter dashboards build --out . --attribute team
 
 bench: .venv/installed-dev ## measure, and write benchmarks/RESULTS.md
