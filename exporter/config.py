@@ -20,7 +20,16 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 
 from exporter import vocabulary
-from exporter.documents import Finding, Section, at_least_one, checked, exactly_one, load, texts
+from exporter.documents import (
+    Finding,
+    Secret,
+    Section,
+    at_least_one,
+    checked,
+    exactly_one,
+    load,
+    texts,
+)
 from exporter.formats import builtin_names
 from exporter.formats.spec import FormatSpec
 from exporter.mistakes import nearest, quoted, step_text, unknown
@@ -30,7 +39,7 @@ from exporter.yaml_tree import Steps
 STDIN = "-"
 """The path that means standard input."""
 
-SOURCE_KINDS = ("tail",)
+SOURCE_KINDS = ("tail", "ingest")
 """Keys of a source, of which it has exactly one."""
 
 PRICED = (
@@ -144,6 +153,19 @@ class TailConfig(Section):
     """Files kept open at once; those beyond it take turns."""
 
 
+class IngestConfig(Section):
+    """Requests that gateways and log shippers push: POST /ingest/{format} on the web listener."""
+
+    token: Secret | None = None
+    """Token that senders bear (Authorization: Bearer ...); users of the web-config file do too."""
+
+    max_body: Annotated[Size, between(Size("1KiB"), Size("256MiB"))] = Size("8MiB")
+    """Of one push, unpacked; larger ones get 413."""
+
+    repeat_window: Annotated[Duration, between(Duration("0s"), Duration("1d"))] = Duration("10m")
+    """How long a request that was pushed is known again, and then not counted twice."""
+
+
 class SourceConfig(Section):
     """Where requests are learnt of: a name, and one kind of source."""
 
@@ -156,6 +178,14 @@ class SourceConfig(Section):
 
     tail: TailConfig | None = None
     """Read log files."""
+
+    ingest: IngestConfig | None = None
+    """Take what is pushed; one source of this kind at most."""
+
+    @property
+    def kind(self) -> str:
+        """Which of `SOURCE_KINDS` it is."""
+        return next(kind for kind in SOURCE_KINDS if getattr(self, kind) is not None)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -320,5 +350,16 @@ def _incoherences(data: object) -> Iterator[Finding]:
             yield steps, unknown(f"format {quoted(name)}", name, formats)
     paths = texts(data, "sources", "*", "tail", "paths", "*")
     stdin = [steps for steps, path in paths if path == STDIN]
+    doors = list(_sources_of_kind(data, "ingest"))
+    for steps in doors[1:]:
+        first = step_text(doors[0])
+        yield steps, f"there is one push door for all senders; it is {first} already"
     for steps in stdin[1:]:
         yield steps, f"standard input can be read once; it is {step_text(stdin[0])} already"
+
+
+def _sources_of_kind(data: object, kind: str) -> Iterator[Steps]:
+    sources = data.get("sources") if isinstance(data, Mapping) else None
+    for number, source in enumerate(sources if isinstance(sources, list | tuple) else ()):
+        if getattr(source, kind, None) or (isinstance(source, Mapping) and kind in source):
+            yield "sources", number, kind

@@ -60,7 +60,7 @@ class Daemon:
         self._inboxes = Inboxes()
         self._store = StateStore(config.state_dir)
         try:
-            self._engine = Engine(config, self._store, self._metrics, self._inboxes)
+            self._engine = self._engine_of(config)
         except BaseException:
             self._store.close()
             raise
@@ -158,12 +158,15 @@ class Daemon:
             raise ExporterError("the last commit does not succeed; see the log")
         before = self._engine.config
         try:
-            self._engine = await asyncio.to_thread(Engine, config, self._store, self._metrics, self._inboxes)
+            self._engine = await asyncio.to_thread(self._engine_of, config)
         except ExporterError:
-            self._engine = await asyncio.to_thread(Engine, before, self._store, self._metrics, self._inboxes)
+            self._engine = await asyncio.to_thread(self._engine_of, before)
             raise
         finally:
             self._engine.start()
+
+    def _engine_of(self, config: Config) -> Engine:
+        return Engine(config, self._store, self._metrics, self._inboxes)
 
     def _loaded(self, *, successfully: bool) -> None:
         self._metrics.process.reload_success.set(successfully)
@@ -175,7 +178,7 @@ class Daemon:
         return [
             SourceState(
                 name=source.name,
-                kind="tail",
+                kind=source.kind,
                 healthy=problem is None,
                 state="reading" if problem is None else problem,
                 detail=", ".join(source.tail.paths) if source.tail else "",

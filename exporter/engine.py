@@ -1,5 +1,6 @@
 """A configuration at work: sources, ledger and pipeline over one state, until the next one."""
 
+import os
 import threading
 
 import structlog
@@ -22,6 +23,9 @@ from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, instruments
 
 log = structlog.get_logger(__name__)
+
+EX_SOFTWARE = 70
+"""Exit status for a mistake in the program (sysexits.h): a supervisor starts it again."""
 
 MOST_WAITING_BYTES = 64 << 20
 """Of pushes that wait for their commit; more are refused until there is room."""
@@ -89,7 +93,7 @@ class Engine:
             arrived=inboxes.arrived,
         )
         self.exposition = Exposition(self.ledger, metrics.registry)
-        self._thread = threading.Thread(target=self.pipeline.run, name="pipeline", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
     def _feed(
         self,
@@ -99,18 +103,19 @@ class Engine:
         metrics: Metrics,
         inboxes: Inboxes,
     ) -> Feed:
+        if source.ingest:
+            self.ingest = IngestSource(
+                source.name,
+                _ingest_settings(source.ingest, self.config),
+                inboxes.of(source.name, MOST_WAITING_BYTES),
+                lambda spec: Decoder(spec, kinds, self.config.labels.attributes),
+                store.positions(source.name),
+                metrics.ingest,
+            )
+            return Feed(self.ingest, None)
         if source.tail:
             return self._tail(source.name, source.tail, store, kinds, metrics)
-        assert source.ingest  # The configuration sees to it that there is one kind.
-        self.ingest = IngestSource(
-            source.name,
-            _ingest_settings(source.ingest, self.config),
-            inboxes.of(source.name, MOST_WAITING_BYTES),
-            lambda spec: Decoder(spec, kinds, self.config.labels.attributes),
-            store.positions(source.name),
-            metrics.ingest,
-        )
-        return Feed(self.ingest, None)
+        raise TypeError(f"source {source.name} is of no kind")
 
     def _tail(
         self, name: str, tail: c.TailConfig, store: StateStore, kinds: Kinds, metrics: Metrics
@@ -119,6 +124,14 @@ class Engine:
         decoder = Decoder(spec, kinds, self.config.labels.attributes, tail.timezone)
         settings = _tail_settings(tail, from_end=_has_lost_its_state(store))
         return Feed(TailSource(name, settings, store.positions(name), metrics.tail), decoder)
+
+    def _run(self) -> None:
+        """Run the pipeline; a mistake of ours in it ends the process, before it can count wrongly."""
+        try:
+            self.pipeline.run()
+        except Exception:
+            log.exception("the pipeline failed: leaving, a restart goes on from the last commit")
+            os._exit(EX_SOFTWARE)
 
     def start(self) -> None:
         """Begin to read."""

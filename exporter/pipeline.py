@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from exporter.accounting import Accountant, Fold
-from exporter.formats.compile import Decoder
+from exporter.formats.compile import Decoded, Decoder
 from exporter.ledger import Change, Ledger, PlacedExemplar
 from exporter.prices import Prices
 from exporter.record import Kinds
@@ -41,10 +41,10 @@ LONGEST_RETRY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A source and the decoder of its lines."""
+    """A source and the decoder of its lines, None if it decodes them itself."""
 
     source: Source
-    decoder: Decoder
+    decoder: Decoder | None
 
 
 @dataclass
@@ -73,6 +73,7 @@ class Pipeline:
     Args:
         commit_interval_s: a batch is committed when the sources have no more, or after this long.
         poll_interval_s: between two looks at idle sources.
+        arrived: is set by sources that have something which cannot wait for the next look.
 
     Attributes:
         has_committed: set once a step has committed all that it read.
@@ -91,6 +92,7 @@ class Pipeline:
         metrics: PipelineMetrics,
         commit_interval_s: float = 1.0,
         poll_interval_s: float = 0.25,
+        arrived: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._feeds = feeds
@@ -108,6 +110,7 @@ class Pipeline:
         self._pending: _Pending | None = None
         self._failing: set[str] = set()  # Sources, and places of decoders: each is logged once.
         self._stopping = threading.Event()
+        self._arrived = arrived or threading.Event()
         self.has_committed = threading.Event()
         self.commit_error: str | None = None
 
@@ -121,18 +124,22 @@ class Pipeline:
         retry_s = 0.0
         stopping = False
         while not stopping:
+            self._arrived.clear()
             stopping = self._stopping.is_set()
             try:
                 wait_s = 0.0 if self.step() else self._poll_interval_s
                 retry_s = 0.0
             except OSError as error:
-                wait_s = retry_s = min(LONGEST_RETRY_S, max(2 * retry_s, 0.25))
+                retry_s = min(LONGEST_RETRY_S, max(2 * retry_s, 0.25))
                 self._commit_failed(error)
-            self._stopping.wait(wait_s)
+                self._stopping.wait(retry_s)
+            else:
+                self._arrived.wait(wait_s)
 
     def stop(self) -> None:
         """Let `run` come to its end soon."""
         self._stopping.set()
+        self._arrived.set()
 
     def step(self) -> bool:
         """Read and commit one batch; whether there may be more to read at once.
@@ -161,15 +168,18 @@ class Pipeline:
     def _read_from(self, feed: Feed) -> int:
         """Sum what one source has, up to the budget; bytes."""
         size = 0
-        for block in self._blocks(feed):
-            self._sum(feed, block.data)
-            size += len(block.data)
+        for told in self._told_by(feed):
+            if isinstance(told, Block):
+                self._sum(feed, told.data)
+                size += len(told.data)
+            else:
+                self._add(feed, told)
             if len(self._kinds) > MOST_KINDS:
                 break
         return size
 
-    def _blocks(self, feed: Feed) -> Iterator[Block]:
-        """A source's blocks until it has no more, or fails; the other sources go on."""
+    def _told_by(self, feed: Feed) -> Iterator[Block | Decoded]:
+        """What a source has until it has no more, or fails; the other sources go on."""
         try:
             yield from feed.source.read(READ_BUDGET)
             self._failing.discard(feed.source.name)
@@ -177,11 +187,16 @@ class Pipeline:
             self._source_failed(feed, error)
 
     def _sum(self, feed: Feed, data: bytes) -> None:
+        if feed.decoder is None:
+            raise TypeError(f"source {feed.source.name} yields lines, and has no decoder of them")
         try:
             decoded = feed.decoder.decode(data)
         except Exception as error:
             self._decoder_failed(feed, data, error)
             return
+        self._add(feed, decoded)
+
+    def _add(self, feed: Feed, decoded: Decoded) -> None:
         self._tally.add(decoded.batch, self._prices.estimate(decoded.batch))
         lines = self._lines[feed.source.name]
         lines.read += decoded.lines

@@ -187,6 +187,34 @@ class Batch:
     def __len__(self) -> int:
         return len(self.kind)
 
+    @classmethod
+    def of(cls, kinds: Kinds, records: Sequence["Record"]) -> Self:
+        """The records (one at least) as a batch, without figures that are not what they say."""
+        request_ids, trace_ids, names, starts, *figures = zip(*records, strict=True)
+        kind = np.fromiter(map(kinds.number, names), np.int64, len(records))
+        numbers = Columns(*(np.array(column, np.float64) for column in figures))
+        started = np.array(starts, np.float64)
+        return cls(
+            kinds=kinds,
+            kind=kind,
+            numbers=normalised(numbers, kinds.traits_of(kind)),
+            request_id=request_ids,
+            trace_id=trace_ids,
+            start_times=lambda: started,
+        )
+
+    def take(self, rows: Indices) -> Self:
+        """The given rows only."""
+        chosen = rows.tolist()
+        return type(self)(
+            kinds=self.kinds,
+            kind=self.kind[rows],
+            numbers=self.numbers.take(rows),
+            request_id=[self.request_id[row] for row in chosen],
+            trace_id=[self.trace_id[row] for row in chosen],
+            start_times=lambda: self.start_times()[rows],
+        )
+
     def records(self) -> Iterator["Record"]:
         """The same, one by one, for people to read."""
         columns = [getattr(self.numbers, name).tolist() for name in COLUMN_NAMES]
@@ -223,43 +251,45 @@ class Record(NamedTuple):
 def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
     """The columns with every figure taken out that is not what its name says.
 
-    Gateways write zero, the total or the original answer's usage where they have nothing to say:
+    Gateways write zero, -1, the total or the original answer's usage where they have nothing to say:
 
     - a time to first token is one only for a streamed success, below the whole latency, and not
       where the gateway's cache answered;
-    - tokens of an answer from the cache were not generated again;
-    - zero input tokens mean that nobody counted, and then zero output tokens mean the same.
+    - tokens, units and cost of an answer from the cache were not generated again;
+    - zero input tokens mean that nobody counted, and then zero output tokens mean the same;
+    - nothing is negative.
 
     Args:
         traits: shape (records,), bits of `Kinds.traits`.
     """
+    from_cache = (traits & CACHE_HIT) != 0
     latency = np.where(columns.latency >= 0, columns.latency, np.nan)
     ttft = columns.time_to_first_token
     is_ttft = (traits & (SUCCEEDED | STREAMED | CACHE_HIT)) == SUCCEEDED | STREAMED
     is_ttft &= (ttft > 0) & (ttft < latency)
-    from_cache = (traits & CACHE_HIT) != 0
-    no_input = from_cache | ~(columns.input_tokens > 0)
-    no_output = from_cache | ~(columns.output_tokens >= 0)
-    no_output |= no_input & ~(columns.output_tokens > 0)
-    no_usage = no_input & no_output
-    total = np.where(
-        columns.total_tokens > 0,
-        columns.total_tokens,
-        np.nan_to_num(columns.input_tokens) + np.nan_to_num(columns.output_tokens),
-    )
-    upstream_time = columns.upstream_time
+    has_input = ~from_cache & (columns.input_tokens > 0)
+    has_output = ~from_cache & (columns.output_tokens > 0)
+    has_output |= has_input & (columns.output_tokens == 0)
+    input_tokens = np.where(has_input, columns.input_tokens, np.nan)
+    output_tokens = np.where(has_output, columns.output_tokens, np.nan)
+    both = np.nan_to_num(input_tokens) + np.nan_to_num(output_tokens)
+    total = np.where(columns.total_tokens > 0, columns.total_tokens, both)
+
+    def known(column: Numbers, where: NDArray[np.bool_]) -> Numbers:
+        return np.where(where & (column >= 0), column, np.nan)
+
     return Columns(
         latency=latency,
         time_to_first_token=np.where(is_ttft, ttft, np.nan),
-        input_tokens=np.where(no_input, np.nan, columns.input_tokens),
-        output_tokens=np.where(no_output, np.nan, columns.output_tokens),
-        total_tokens=np.where(no_usage, np.nan, total),
-        cached_input_tokens=np.where(no_usage, np.nan, columns.cached_input_tokens),
-        cache_creation_input_tokens=np.where(no_usage, np.nan, columns.cache_creation_input_tokens),
-        reasoning_output_tokens=np.where(no_usage, np.nan, columns.reasoning_output_tokens),
-        images=columns.images,
-        seconds=columns.seconds,
-        characters=columns.characters,
-        cost=np.where(from_cache, np.nan, columns.cost),
-        upstream_time=np.where(upstream_time >= 0, upstream_time, np.nan),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=np.where(~from_cache & (total > 0), total, np.nan),
+        cached_input_tokens=known(columns.cached_input_tokens, has_input),
+        cache_creation_input_tokens=known(columns.cache_creation_input_tokens, has_input),
+        reasoning_output_tokens=known(columns.reasoning_output_tokens, has_output),
+        images=known(columns.images, ~from_cache),
+        seconds=known(columns.seconds, ~from_cache),
+        characters=known(columns.characters, ~from_cache),
+        cost=known(columns.cost, ~from_cache),
+        upstream_time=known(columns.upstream_time, ~from_cache),
     )

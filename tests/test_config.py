@@ -118,7 +118,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 def test_the_example_is_a_valid_configuration() -> None:
     loaded = load_config(EXAMPLE)
-    assert [source.name for source in loaded.sources] == ["litellm", "house", "edge"]
+    assert [source.name for source in loaded.sources] == ["litellm", "house", "edge", "push"]
     assert loaded.prices[0].cached_input == 0.16
 
 
@@ -154,7 +154,9 @@ def test_the_schema_shows_quantities_as_a_person_writes_them() -> None:
     assert schema["properties"]["commit_interval"]["default"] == "1s"
     tail = schema["$defs"]["TailConfig"]["properties"]
     assert tail["max_line_size"]["default"] == "1MiB"
-    assert schema["$defs"]["SourceConfig"]["oneOf"] == [{"required": ["tail"]}]
+    assert schema["$defs"]["SourceConfig"]["oneOf"] == [
+        {"required": [kind]} for kind in config.SOURCE_KINDS
+    ]
     assert re.fullmatch(tail["poll_interval"]["pattern"], tail["poll_interval"]["default"])
 
 

@@ -1,7 +1,7 @@
 """The web server: routes, who may use them, and what every answer carries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -74,6 +74,7 @@ class WebServer:
         self._metrics = WebMetrics(registry or CollectorRegistry())
         self._policy = WatchedPolicy(web_config, self._metrics)
         self._basic_auth = BasicAuth()
+        self._admits: dict[web.AbstractRoute, Callable[[web.Request], bool | None]] = {}
         self._landing = pages.LandingPage(ready, sources)
         app = web.Application(
             middlewares=[self._guard, self._limit_wait], client_max_size=limits.body_bytes
@@ -94,9 +95,22 @@ class WebServer:
         self._listener: Listener | None = None
         self._watch: asyncio.Task[None] | None = None
 
-    def add_routes(self, routes: Iterable[web.RouteDef], link: pages.Link | None = None) -> None:
-        """Serve more, before `start`; `link` leads there from the landing page."""
-        self._runner.app.add_routes(routes)
+    def add_routes(
+        self,
+        routes: Iterable[web.RouteDef],
+        link: pages.Link | None = None,
+        admits: Callable[[web.Request], bool | None] | None = None,
+    ) -> None:
+        """Serve more, before `start`.
+
+        Args:
+            link: leads there from the landing page.
+            admits: whether a request has shown what these routes want of it, other than a password
+                of the web-config file, which is good for every route; None: they want nothing.
+        """
+        for route in self._runner.app.add_routes(routes):
+            if admits is not None:
+                self._admits[route] = admits
         if link is not None:
             self._landing.links.append(link)
 
@@ -148,9 +162,7 @@ class WebServer:
             certificate_names(request.get_extra_info("peercert"))
         ):
             raise web.HTTPForbidden(text="403: the client's certificate has no allowed name\n")
-        if policy.users and not await self._basic_auth.admits(
-            request.headers.get("Authorization", ""), policy.users
-        ):
+        if not await self._knows(request, policy.users):
             self._metrics.requests_unauthorized.inc()
             raise web.HTTPUnauthorized(headers=_CHALLENGE)
         # A browser adds the password that it knows to any page's request; pages of others
@@ -161,6 +173,15 @@ class WebServer:
         ):
             raise web.HTTPForbidden(text="403: a page of another site sent this request\n")
         return await handler(request)
+
+    async def _knows(self, request: web.Request, users: Mapping[str, str]) -> bool:
+        """Whether the request shows who it is from, as its route wants it."""
+        admits = self._admits.get(request.match_info.route)
+        admitted = admits(request) if admits else None
+        if admitted or (admitted is None and not users):
+            return True
+        authorization = request.headers.get("Authorization", "")
+        return bool(users) and await self._basic_auth.admits(authorization, users)
 
     @web.middleware
     async def _limit_wait(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,0 +1,50 @@
+"""Where requests are learnt of: a source yields whole lines, and says up to where it has read.
+
+One that has no lines, or lines of several formats, yields what it has decoded itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.formats.compile import Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of one file.
+
+    Attributes:
+        data: the lines without their envelope, each ended by a newline.
+        path: of the file they stand in; for messages, never for a label.
+    """
+
+    data: bytes
+    path: str
+
+
+class Source(Protocol):
+    """Called by one thread only: `read`, then `positions`, a commit of both, then `committed`.
+
+    Where a commit fails, it is tried again with the same positions before anything more is read.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the configuration calls it."""
+
+    def read(self, budget: int) -> Iterator[Block | Decoded]:
+        """What is there to read, about `budget` bytes at most; never waits for more."""
+
+    def positions(self) -> Mapping[str, bytes | None]:
+        """What must become durable together with every block yielded so far.
+
+        Returns:
+            An opaque value for each key that changed since the last commit; None: forget the key.
+        """
+
+    def committed(self) -> None:
+        """The positions are durable now."""
+
+    def close(self) -> None:
+        """Let go of files."""

@@ -1,0 +1,103 @@
+"""From event loops to the pipeline's thread: what arrived, until the pipeline takes it.
+
+Inboxes outlive the pipelines that empty them, so that a change of the configuration loses nothing.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from exporter.formats.compile import Decoded
+from exporter.record import Batch, Kinds, Record
+
+MOST_RECORDS = 100_000
+"""Records that wait for a commit, some 50 MiB; more are counted as lost, for traffic must flow."""
+
+RECORDS_A_BATCH = 4096
+
+T = TypeVar("T")
+
+
+class Inbox(Generic[T]):
+    """A bounded queue, filled by any thread and emptied by one.
+
+    Args:
+        capacity: of all items together, in the unit of their sizes.
+        arrived: is set for each item that somebody waits for.
+    """
+
+    def __init__(self, capacity: int, arrived: threading.Event) -> None:
+        self._capacity = capacity
+        self._arrived = arrived
+        self._items: deque[tuple[T, int]] = deque()
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def offer(self, item: T, size: int = 1, *, urgent: bool = False) -> bool:
+        """Put an item in; False where there is no room.
+
+        One that is larger than the whole capacity is let in alone.
+        """
+        with self._lock:
+            if self._items and self.size + size > self._capacity:
+                return False
+            self._items.append((item, size))
+            self.size += size
+        if urgent:
+            self._arrived.set()
+        return True
+
+    def take(self, most: int) -> list[T]:
+        """The oldest items, `most` of them at most, which are in it no longer."""
+        with self._lock:
+            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            self.size -= sum(size for _, size in taken)
+        return [item for item, _ in taken]
+
+
+class Inboxes:
+    """The inbox of each source that has one, by its name.
+
+    Attributes:
+        arrived: set when something came that somebody waits for.
+    """
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self._by_name: dict[tuple[str, int], Inbox[Any]] = {}
+
+    def of(self, source: str, capacity: int) -> Inbox[Any]:
+        """The source's inbox, which is made now if it has none of this capacity."""
+        return self._by_name.setdefault((source, capacity), Inbox(capacity, self.arrived))
+
+
+class RecordSource:
+    """A source whose requests were watched, not read of: their records come through an inbox.
+
+    There is nothing to read again, so there are no positions: what was not committed when a process
+    is killed is lost.
+    """
+
+    def __init__(self, name: str, inbox: Inbox[Record], kinds: Kinds) -> None:
+        self.name = name
+        self._inbox = inbox
+        self._kinds = kinds
+
+    def read(self, budget: int) -> Iterator[Decoded]:
+        """All that is in the inbox; it is bounded."""
+        while records := self._inbox.take(RECORDS_A_BATCH):
+            yield Decoded(Batch.of(self._kinds, records), len(records), 0, Counter())
+
+    def positions(self) -> Mapping[str, bytes | None]:
+        """None."""
+        return {}
+
+    def committed(self) -> None:
+        """Nobody waits for it."""
+
+    def close(self) -> None:
+        """It holds nothing open."""

@@ -1,0 +1,92 @@
+"""Which pushed requests were counted already: a sender that got no answer sends them again."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from exporter.record import Batch
+
+MOST_REMEMBERED = 500_000
+"""Requests, some 50 MiB; beyond them the oldest are forgotten before their time."""
+
+_DIGEST_BYTES = 8
+
+
+class Repeats:
+    """Digests of what was counted within a window, kept as positions and so across restarts.
+
+    Each commit's digests are one position, whose key is when they came: `milliseconds since 1970`.
+
+    Args:
+        known: the positions of before.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        window_s: float,
+        known: Mapping[str, bytes],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._by_key = {key: _split(known[key]) for key in sorted(known)}
+        self._digests = {digest for digests in self._by_key.values() for digest in digests}
+        self._new: list[bytes] = []
+
+    def is_new(self, digest: bytes) -> bool:
+        """Whether this is its first time; the next time won't be."""
+        if digest in self._digests:
+            return False
+        self._digests.add(digest)
+        self._new.append(digest)
+        return True
+
+    def positions(self) -> dict[str, bytes | None]:
+        """What changed since the last call: the new ones, and those that are forgotten."""
+        changed: dict[str, bytes | None] = {}
+        now_ms = int(self._clock() * 1000)
+        if self._new:
+            # Later than any before, even if the clock was set back.
+            newest = max(map(int, self._by_key), default=0)
+            key = f"{max(now_ms, newest + 1):015d}"
+            self._by_key[key] = self._new
+            changed[key] = b"".join(self._new)
+            self._new = []
+        for key in list(self._by_key):
+            is_old = int(key) < now_ms - self._window_s * 1000
+            if not is_old and len(self._digests) <= MOST_REMEMBERED:
+                break
+            self._digests.difference_update(self._by_key.pop(key))
+            changed[key] = None
+        return changed
+
+
+def digest_of(*parts: str) -> bytes:
+    """A short name for some texts; the same in every process."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def digests_of(batch: Batch) -> Iterable[bytes | None]:
+    """Each request's digest, None for one that has no id.
+
+    The id alone would not do: clients choose ids at some gateways, and may use one twice.
+    """
+    figures = zip(
+        batch.request_id,
+        batch.kind.tolist(),
+        batch.start_times().tolist(),
+        batch.numbers.latency.tolist(),
+        strict=True,
+    )
+    for request_id, kind, start_time, latency in figures:
+        if not request_id:
+            yield None
+            continue
+        status = batch.kinds[kind].status_code
+        yield digest_of(request_id, str(status), repr(start_time), repr(latency))
+
+
+def _split(digests: bytes) -> list[bytes]:
+    starts = range(0, len(digests), _DIGEST_BYTES)
+    return [digests[start : start + _DIGEST_BYTES] for start in starts]

@@ -1,0 +1,91 @@
+"""What waits between event loops and the pipeline: bounded, in order, and never twice."""
+
+import threading
+
+from exporter.record import Kinds
+from exporter.sources.inbox import RECORDS_A_BATCH, Inbox, Inboxes, RecordSource
+from tests.counting import a_kind, a_record
+
+
+def an_inbox(capacity: int = 10) -> Inbox[object]:
+    return Inbox(capacity, threading.Event())
+
+
+def test_items_come_out_as_they_went_in() -> None:
+    inbox = an_inbox()
+    for item in "abc":
+        assert inbox.offer(item)
+    assert (inbox.take(2), inbox.take(2), inbox.take(2)) == (["a", "b"], ["c"], [])
+
+
+def test_a_full_inbox_takes_nothing_until_there_is_room() -> None:
+    inbox = an_inbox(capacity=10)
+    assert inbox.offer("large", 8)
+    assert not inbox.offer("more", 3)
+    assert inbox.take(1) == ["large"]
+    assert inbox.offer("more", 3)
+
+
+def test_what_is_larger_than_the_inbox_is_let_in_alone() -> None:
+    inbox = an_inbox(capacity=10)
+    assert inbox.offer("huge", 50)
+    assert not inbox.offer("small", 1)
+    assert inbox.take(9) == ["huge"]
+
+
+def test_only_what_is_urgent_wakes_the_pipeline() -> None:
+    inboxes = Inboxes()
+    inbox = inboxes.of("edge", 10)
+    inbox.offer("later")
+    assert not inboxes.arrived.is_set()
+    inbox.offer("now", urgent=True)
+    assert inboxes.arrived.is_set()
+
+
+def test_a_source_finds_its_inbox_again_with_what_is_in_it() -> None:
+    inboxes = Inboxes()
+    inboxes.of("edge", 10).offer("before")
+    assert inboxes.of("edge", 10).take(5) == ["before"]
+    assert inboxes.of("other", 10).take(5) == []
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    inbox = an_inbox(capacity=10_000)
+    threads = [
+        threading.Thread(target=lambda n=n: [inbox.offer((n, i)) for i in range(1000)])
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    taken: list[object] = []
+    while len(taken) < 4000:
+        taken += inbox.take(100)
+    for thread in threads:
+        thread.join(5)
+    assert len(set(taken)) == 4000
+    assert inbox.size == 0
+
+
+def test_records_become_batches_of_what_is_known() -> None:
+    kinds = Kinds()
+    inbox: Inbox[object] = an_inbox(capacity=2 * RECORDS_A_BATCH)
+    kind = a_kind(streamed=True)
+    record = a_record(
+        kind,
+        request_id="one",
+        start_time=1_790_000_000.5,
+        latency=2.0,
+        time_to_first_token=0.5,
+        input_tokens=7,
+        output_tokens=3,
+    )
+    for _ in range(RECORDS_A_BATCH):
+        inbox.offer(record)
+    inbox.offer(record._replace(request_id="last", time_to_first_token=9.0, latency=None))
+    source = RecordSource("edge", inbox, kinds)  # type: ignore[arg-type]
+    first, second = source.read(1)
+    assert (first.lines, second.lines) == (RECORDS_A_BATCH, 1)
+    assert next(first.batch.records()) == record._replace(total_tokens=10.0)
+    (last,) = second.batch.records()
+    assert (last.request_id, last.latency, last.time_to_first_token) == ("last", None, None)
+    assert list(source.read(1)) == []
