@@ -23,6 +23,7 @@ check: .venv/installed-dev ## lint, format and types, without changing a file
 generate: .venv/installed ## write what is made from code: dashboards, rules, tables of docs/
 	@$(BIN)/python scripts/write-metrics-page
 	@$(BIN)/llm-gateway-exporter dashboards build --out . --attribute team
+	@$(BIN)/llm-gateway-exporter alerts build
 
 bench: .venv/installed-dev ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from exporter import __version__, demo, logs
+from exporter.alerting.commands import alerts
 from exporter.config import config_schema, load_config
 from exporter.errors import ExporterError
 from exporter.formats.commands import formats
@@ -160,4 +161,5 @@ def schema() -> None:
     click.echo(json.dumps(config_schema(), indent=2))
 
 
+main.add_command(alerts)
 main.add_command(formats)

@@ -1,0 +1,66 @@
+"""`alerts …`: the commands about alert definitions."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from exporter.alerting.definitions import load_definitions
+from exporter.alerting.outputs import MADE_BY, files_of
+
+DEFINITIONS = Path("rules/alerts.yaml")
+
+_definitions = click.argument(
+    "definitions", type=click.Path(path_type=Path), default=DEFINITIONS, required=False
+)
+
+
+@click.group(name="alerts")
+def alerts() -> None:
+    """Prometheus rules and Alertmanager routes from alert definitions."""
+
+
+@alerts.command()
+@_definitions
+def check(definitions: Path) -> None:
+    """Check definitions; all of their mistakes are shown at once."""
+    found = load_definitions(definitions)
+    click.echo(f"{definitions}: valid, {len(found.alerts)} alerts and {len(found.slos)} SLOs")
+
+
+@alerts.command()
+@_definitions
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of the files; default: `generated` beside the definitions.",
+)
+@click.option("--check", "only_check", is_flag=True, help="Fail when a file is stale; write none.")
+def build(definitions: Path, out: Path | None, only_check: bool) -> None:
+    """Write rules, their unit tests and Alertmanager's configuration."""
+    files = files_of(load_definitions(definitions))
+    directory = out or definitions.parent / "generated"
+    there = _made_before(directory)
+    stale = sorted(name for name in {*there, *files} if there.get(name) != files.get(name))
+    if only_check:
+        for name in stale:
+            click.echo(f"{directory / name}: stale; run `alerts build`", err=True)
+        sys.exit(1 if stale else 0)
+    for name in stale:
+        text = files.get(name)
+        if text is None:
+            (directory / name).unlink()
+        else:
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(text)
+    click.echo(f"{directory}: {len(files)} files, {len(stale)} changed")
+
+
+def _made_before(directory: Path) -> dict[str, str]:
+    """Files that an earlier build made, by name; others in the directory are left alone."""
+    texts = {path: path.read_text() for path in directory.rglob("*.yaml") if path.is_file()}
+    return {
+        str(path.relative_to(directory)): text
+        for path, text in texts.items()
+        if text.startswith(MADE_BY)
+    }

@@ -1,0 +1,216 @@
+"""Recording rules: what counters grew by, per window; shares, means and quantiles of that.
+
+Every amount begins with the exact growth of a counter over one evaluation interval. It is a sum
+over samples, not a rate that is extrapolated: an alert says "3 requests failed", never 2.87.
+Windows are sums of these, so that a hundred definitions over one counter read it once.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from exporter.alerting import promql as q
+from exporter.alerting.metrics import (
+    LE,
+    Age,
+    Amount,
+    Down,
+    Kind,
+    Mean,
+    Measure,
+    Metric,
+    Quantile,
+    Share,
+    State,
+)
+from exporter.alerting.promql import Matcher, Operand, Promql
+from exporter.quantities import Duration
+
+REPLICAS = "instance, pod"
+"""Labels that tell replicas of one exporter apart; what they count is added up."""
+
+LOOKBACK_S = 600
+"""How long a counter may be missing (an exporter that restarts) and still be counted on."""
+
+LONG_S = 86_400
+"""Windows beyond this are summed in steps of an hour: no evaluation reads days of minutes."""
+
+_HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A recording rule."""
+
+    name: str
+    expression: Promql
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What a value is kept apart by, and whose requests it counts.
+
+    Attributes:
+        words: of the labels, as definitions have them.
+        labels: the same, as series have them.
+        matchers: on labels that are not among `labels`; who reads a record matches the others.
+    """
+
+    words: tuple[str, ...]
+    labels: tuple[str, ...]
+    matchers: tuple[Matcher, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """First part of a record's name. A digest stands for the matchers."""
+        name = "_".join(self.words) or "gateway"
+        if self.matchers:
+            text = ",".join(map(str, self.matchers))
+            name += f"_in_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return name
+
+
+@dataclass
+class Records:
+    """The records of one group, each once, those that others rest on before them.
+
+    Attributes:
+        interval_s: of the group's evaluation, in seconds.
+    """
+
+    interval_s: float
+    rules: dict[str, Record] = field(default_factory=dict)
+
+    def value(self, kind: Kind, level: Level, window_s: float) -> Promql:
+        """The record of a metric's value over windows of a length."""
+        match kind:
+            case Amount(measure, per_minute=False):
+                return self.amount(measure, level, window_s)
+            case Amount(measure):
+                minutes = q.number(window_s / 60)
+                rate = q.binary(self.amount(measure, level, window_s), "/", minutes)
+                return self._add(level, measure.name, f"per_minute{_spell(window_s)}", rate)
+            case Share(name, part, whole):
+                share = self._divided(part, whole, level, window_s)
+                return self._add(level, name, f"ratio{_spell(window_s)}", share)
+            case Mean(name, total, count):
+                mean = self._divided(total, count, level, window_s)
+                return self._add(level, name, f"mean{_spell(window_s)}", mean)
+            case Quantile(name, buckets, quantile):
+                summed = self.amount(buckets, level, window_s)
+                rank = q.call("histogram_quantile", q.number(quantile), summed)
+                # NaN, of a window without observations, is not >= 0.
+                known = q.binary(rank, ">=", q.number(0))
+                operation = f"p{quantile * 100:g}_{_spell(window_s)}"
+                return self._add(level, name, operation, known)
+            case State(name, series):
+                newest = q.aggregate("max", q.select(series), by=level.labels)
+                return self._add(level, name, "seconds", newest)
+            case Age(name, series):
+                newest = q.aggregate("max", q.select(series), by=level.labels)
+                age = q.binary(q.call("time"), "-", newest)
+                return self._add(level, name, "seconds", age)
+            case Down(name, series):
+                by = level.labels
+                down = q.binary(q.aggregate("max", q.select("up"), by=by), "== bool", q.number(0))
+                seen = q.call("present_over_time", q.select(series, window_s=LONG_S))
+                ours = q.all_of(down, q.aggregate("count", seen, by=by))
+                return self._add(level, name, "bool", ours)
+
+    def change(self, kind: Kind, level: Level, window_s: float, offset_s: float) -> Promql:
+        """The record of a value's change since a time before, as a share of what it was then."""
+        now = self.value(kind, level, window_s)
+        then = q.select(now, offset_s=offset_s)
+        change = q.binary(q.binary(now, "/", q.binary(then, ">", q.number(0))), "-", q.number(1))
+        metric, operation = now.split(":")[1:]
+        return self._add(level, metric, f"{operation}_change_{_spell(offset_s)}", change)
+
+    def traffic(self, metric: Metric, level: Level, window_s: float) -> Promql | None:
+        """The record of the number of things that a value rests on."""
+        if metric.traffic is None:
+            return None
+        return self.amount(metric.traffic, level, window_s)
+
+    def amount(self, measure: Measure, level: Level, window_s: float) -> Promql:
+        """The record of what a measure grew by within windows of a length."""
+        step_s = _HOUR_S if window_s > LONG_S else self.interval_s
+        of_step = self._growth(measure, level)
+        if window_s == self.interval_s:
+            return of_step
+        if step_s > self.interval_s:
+            of_step = self.amount(measure, level, step_s)
+            # Off the grid by half a step: Prometheus 2 includes a range's left end, 3 does not.
+            samples = q.select(of_step, window_s=window_s - step_s / 2, step_s=step_s)
+        else:
+            samples = q.select(of_step, window_s=window_s - step_s / 2)
+        summed = q.call("sum_over_time", samples)
+        return self._add(level, measure.name, f"delta{_spell(window_s)}", summed)
+
+    def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
+        """A record of one definition's own."""
+        return self._add(level, metric, operation, expression)
+
+    def _growth(self, measure: Measure, level: Level) -> Promql:
+        """The record of a measure's growth over one interval, at a level."""
+        everything = self._counter(measure)
+        by = (*level.labels, LE) if measure.has_buckets else level.labels
+
+        def summed(matchers: Iterable[Matcher]) -> Promql:
+            return q.aggregate(
+                "sum", q.select(everything, (*measure.matchers, *level.matchers, *matchers)), by=by
+            )
+
+        growth = summed(())
+        if measure.minus:
+            inner = replace(measure, matchers=measure.minus, minus=())
+            taken = q.select(everything, (*inner.matchers, *level.matchers))
+            growth = q.binary(growth, "-", q.aggregate("sum", taken, by=by))
+        if measure.matchers:
+            # No failure yet is no failure: a value of 0, not no value.
+            others = q.aggregate("sum", q.select(everything, level.matchers), by=by)
+            growth = q.binary(growth, "or", q.binary(q.number(0), "*", others))
+        return self._add(level, measure.name, f"delta{_spell(self.interval_s)}", growth)
+
+    def _counter(self, measure: Measure) -> Promql:
+        """The record of a counter's growth over one interval, in all its labels but the replica's.
+
+        A series that is new is counted from its first sample, which our exporter gives at zero: a
+        Prometheus that meets a long-running exporter does not count its past. One that fell began
+        anew, so that its value is its growth. `last_over_time` bridges scrapes that failed.
+        """
+        series = measure.series
+        interval = self.interval_s
+        newest = q.call("last_over_time", q.select(series, window_s=LOOKBACK_S))
+        before = q.call("last_over_time", q.select(series, window_s=LOOKBACK_S, offset_s=interval))
+        first = q.call("min_over_time", q.select(series, window_s=interval))
+        grown = q.binary(newest, "-", q.binary(before, "or", first))
+        growth = q.binary(
+            q.binary(grown, ">=", q.number(0)), "or", q.binary(newest, "+", q.number(0))
+        )
+        grouping = f"by ({', '.join(measure.by)})" if measure.by else f"without ({REPLICAS})"
+        summed = Operand(f"sum {grouping} ({growth})")
+        # The colon of a record's level keeps the counter's own suffixes apart from ours.
+        name = f"series:{series.removesuffix('_total')}:delta{_spell(interval)}"
+        self.rules.setdefault(name, Record(name, q.checked(summed)))
+        return Operand(name)
+
+    def _divided(self, part: Measure, whole: Measure, level: Level, window_s: float) -> Promql:
+        divisor = q.binary(self.amount(whole, level, window_s), ">", q.number(0))
+        return q.binary(self.amount(part, level, window_s), "/", divisor)
+
+    def _add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
+        name = f"{level.name}:{metric}:{operation}"
+        if name not in self.rules:
+            self.rules[name] = Record(name, q.checked(expression))
+        return Operand(name)
+
+
+def level_of(words: Sequence[str], labels: Sequence[str], matchers: Sequence[Matcher]) -> Level:
+    """A level, and of the matchers those on labels that it does not keep apart."""
+    outside = tuple(matcher for matcher in matchers if matcher.label not in labels)
+    return Level(tuple(words), tuple(labels), outside)
+
+
+def _spell(seconds: float) -> str:
+    """A duration as part of a name."""
+    return str(Duration(round(seconds, 3)))

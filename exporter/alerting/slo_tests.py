@@ -1,0 +1,124 @@
+"""Unit tests for promtool of service level objectives."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from math import ceil, inf
+
+from exporter.alerting.definitions import Definitions, Slo, label_of
+from exporter.alerting.humanize import expanded
+from exporter.alerting.metrics import FAILURES, JUDGED, LE, METRICS, Quantile
+from exporter.alerting.rules import AlertRule, bad_share_of, burn_windows, least_traffic_of
+from exporter.alerting.timeline import Timeline
+from exporter.alerting.traffic import Growth, Increments, distinguishing, scoped_labels
+from exporter.alerting.unit_tests import Case, Check, Firing, merged
+from exporter.alerting.windows import BurnWindow
+
+_HOUR_S = 3600
+"""Windows of more than a day are summed in steps of an hour, at full hours."""
+
+
+def slo_cases_of(slo: Slo, rules: Sequence[AlertRule], definitions: Definitions) -> Iterator[Case]:
+    """The tests of an objective: for each pair of windows over, at and short of its burn rate."""
+    interval_s = float(definitions.interval)
+    stories = list(_stories(slo, rules, interval_s))
+    if distinguishing(slo) and stories:
+        yield merged(slo.name, stories)
+    else:
+        yield from stories
+
+
+def _stories(slo: Slo, rules: Sequence[AlertRule], interval_s: float) -> Iterator[Case]:
+    windows = list(burn_windows(slo))
+    most = max((least_traffic_of(slo, window) for window in windows), default=0)
+    for window in windows:
+        limit = _limit(slo, window)
+        traffic = ceil(Fraction(max(most, 1), limit.denominator)) * limit.denominator * 2
+        step = Fraction(1, traffic)
+        name = f"{window.severity}-{window.long}"
+        for place, share in (("over", limit + step), ("at", limit), ("short-of", limit - step)):
+            yield _burning(slo, rules, f"{place}-{name}", share, traffic, interval_s)
+        if (idle := least_traffic_of(slo, window) - 1) > 0:
+            yield _idle(slo, rules, f"idle-{name}", idle, interval_s)
+
+
+def _limit(slo: Slo, window: BurnWindow) -> Fraction:
+    return Fraction(str(bad_share_of(slo, window)))
+
+
+def _burning(
+    slo: Slo,
+    rules: Sequence[AlertRule],
+    variant: str,
+    share: Fraction,
+    traffic: int,
+    interval_s: float,
+) -> Case:
+    """An hour with a share of bad requests, then good ones until all short windows are good."""
+    hour = round(_HOUR_S / interval_s)
+    line = Timeline(1, interval_s)
+    line.add(_traffic(slo, variant, share, traffic), hour)
+    line.add(_traffic(slo, variant, Fraction(0), traffic), _afterwards(slo, interval_s))
+    firing = [
+        _firing(slo, rule, variant, share)
+        for rule, window in zip(rules, burn_windows(slo), strict=True)
+        if share > _limit(slo, window)
+    ]
+    return _story(slo, variant, line, firing)
+
+
+def _idle(
+    slo: Slo, rules: Sequence[AlertRule], variant: str, traffic: int, interval_s: float
+) -> Case:
+    """All requests are bad, but few."""
+    hour = round(_HOUR_S / interval_s)
+    line = Timeline(1, interval_s)
+    line.add(_traffic(slo, variant, Fraction(1), 0), hour - 1)
+    line.add(_traffic(slo, variant, Fraction(1), traffic))
+    firing = [
+        _firing(slo, rule, variant, Fraction(1))
+        for rule, window in zip(rules, burn_windows(slo), strict=True)
+        if traffic >= least_traffic_of(slo, window)
+    ]
+    line.add(_traffic(slo, variant, Fraction(0), 0), _afterwards(slo, interval_s))
+    return _story(slo, variant, line, firing)
+
+
+def _story(slo: Slo, variant: str, line: Timeline, firing: Sequence[Firing]) -> Case:
+    checks = [
+        Check(_HOUR_S, slo.name, firing),
+        Check(line.samples * line.interval_s, slo.name),
+    ]
+    return Case(f"{slo.name}: {variant}", line.counters(), checks)
+
+
+def _afterwards(slo: Slo, interval_s: float) -> int:
+    """Samples until all short windows have seen the end of an hour's trouble."""
+    return round(max(window.short for window in burn_windows(slo)) / interval_s)
+
+
+def _traffic(slo: Slo, variant: str, share: Fraction, traffic: int) -> Increments:
+    """What counters grow by within an interval with a share of bad requests."""
+    growth = Growth(scoped_labels(slo, variant))
+    bad, all_ = share * traffic, Fraction(traffic)
+    if slo.fast_enough is None:
+        growth.add(FAILURES, bad)
+        growth.add(JUDGED, all_ - bad, but=FAILURES.matchers)
+        return growth.found
+    kind = METRICS[f"{slo.fast_enough.metric}_p99"].kind
+    assert isinstance(kind, Quantile)  # noqa: S101
+    for bound in (*kind.bounds, inf):
+        le = "+Inf" if bound == inf else f"{bound:g}"
+        inside = all_ if bound == inf else all_ - bad
+        if bound < slo.fast_enough.within:
+            inside = Fraction(0)
+        growth.add(kind.buckets, inside, {LE: le})
+    return growth.found
+
+
+def _firing(slo: Slo, rule: AlertRule, variant: str, share: Fraction) -> Firing:
+    labels = scoped_labels(slo, variant)
+    kept_apart = {label_of(word): labels[label_of(word)] for word in slo.grouping}
+    texts = {
+        key: expanded(text, kept_apart, float(share)) for key, text in rule.annotations.items()
+    }
+    return Firing({**kept_apart, **rule.labels}, texts)

@@ -1,0 +1,156 @@
+"""What an alert says to a person at 3 a.m.: which model, how bad, since when, and where to look.
+
+Annotations are Go templates. What a person wrote in a definition is never part of a template: its
+braces are written so that they come out as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from exporter.alerting.definitions import Alert, Links, Slo, Watched, label_of, spaced
+from exporter.alerting.metrics import Amount, Unit
+from exporter.alerting.thresholds import Threshold
+from exporter.alerting.windows import BurnWindow
+from exporter.alerting.words import AGAINST
+
+_WORDS = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
+
+_VALUE = {
+    Unit.SHARE: "{{ $value | humanizePercentage }}",
+    Unit.SECONDS: "{{ $value | humanizeDuration }}",
+}
+_REQUESTS_FILTERS = {"model": "model", "provider": "provider"}
+"""Query parameters of the /requests page, by the word of the label that they filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Sentences of an alert, as templates.
+
+    Attributes:
+        what: the value and what it was compared with.
+        how: for how long, how much traffic is needed.
+        failures: it is failed requests that a person wants to see.
+    """
+
+    what: str
+    how: str
+    failures: bool = False
+
+
+def literal(text: str) -> str:
+    """Text that a Go template gives back as it is."""
+    return text.replace("{{", '{{ "{{" }}')
+
+
+def value_text(unit: Unit, *, change: bool) -> str:
+    """A template of the value with its unit."""
+    if change:
+        return "{{ $value | humanizePercentage }}"
+    return _VALUE.get(unit, "{{ $value | humanize }}")
+
+
+def threshold_wording(alert: Alert, threshold: Threshold) -> Wording:
+    """What an alert says when its value is over a threshold."""
+    metric = alert.meaning()
+    value = value_text(metric.unit, change=alert.against is not None)
+    than = f"{_WORDS[alert.compare]} {threshold.text}"
+    if alert.counts_windows:
+        what = (
+            f"{metric.text} {_verb(metric.text)} {than} in {{{{ $value }}}} of the last "
+            f"{alert.periods} periods of {alert.period}"
+        )
+    elif alert.against:
+        what = f"{metric.text} changed by {value} against {AGAINST[alert.against]}, which is {than}"
+    else:
+        what = f"{metric.text} {_verb(metric.text)} {value}, which is {than}"
+    how = f"Looked at over {alert.period}"
+    if metric.traffic is None and not isinstance(metric.kind, Amount):
+        how = "Looked at now"
+    if alert.periods > 1 and not alert.counts_windows:
+        how += f", {alert.periods} periods in a row"
+    if least := alert.least_traffic(threshold):
+        how += f"; windows of fewer than {least} requests do not count"
+    judged = metric.unit is Unit.SHARE or "fail" in metric.text or "throttled" in metric.text
+    return Wording(what, f"{how}.", failures=judged)
+
+
+def _verb(text: str) -> str:
+    return "are" if text.endswith(("requests", "tokens")) else "is"
+
+
+def missing_wording(alert: Alert) -> Wording:
+    """What an alert says when there is no value."""
+    text = alert.meaning().text
+    return Wording(
+        f"{text}: no data",
+        "There is no value: no such requests, or no exporter that counts them. "
+        "An alert about the value itself has resolved, whatever is going on.",
+    )
+
+
+def burn_wording(slo: Slo, window: BurnWindow) -> Wording:
+    """What an alert says when an error budget is being used up."""
+    kind = "bad requests"
+    if slo.fast_enough:
+        kind = f"requests slower than {slo.fast_enough.within:g}s"
+    return Wording(
+        f"{{{{ $value | humanizePercentage }}}} {kind} within {window.long}; the objective is "
+        f"{slo.objective.text} good over {slo.window}",
+        f"At this rate {window.budget:.0%} of the error budget of {slo.window} are gone in "
+        f"{window.long}. It was so over the last {window.short}, too.",
+        failures=True,
+    )
+
+
+def annotations_of(definition: Watched, wording: Wording, links: Links) -> dict[str, str]:
+    """The annotations of an alert."""
+    by = definition.grouping if isinstance(definition, Alert | Slo) else ()
+    who = ", ".join(f"{{{{ $labels.{label_of(word)} }}}}" for word in by)
+    title = literal(definition.title) if definition.title else spaced(definition.name)
+    what = wording.what[0].upper() + wording.what[1:] if not who else wording.what
+    annotations = {
+        "summary": f"{title}: {f'{who}: ' if who else ''}{what}",
+        "description": f"{wording.how}{_scope(definition)}",
+    }
+    found = {
+        "runbook_url": definition.runbook
+        or (links.runbooks and f"{links.runbooks.rstrip('/')}/{page(definition.name)}.md"),
+        "dashboard_url": _dashboard(definition.dashboard or links.dashboard, by),
+        "requests_url": _requests(links.requests, by, wording),
+    }
+    return annotations | {key: url for key, url in found.items() if url}
+
+
+def page(name: str) -> str:
+    """The name of an alert's runbook page: `ErrorRate` is `error-rate`."""
+    return spaced(name).lower().replace(" ", "-")
+
+
+def _scope(definition: Watched) -> str:
+    patterns: Mapping[str, tuple[str, ...]] = definition.scope.patterns()
+    if not patterns:
+        return ""
+    told = "; ".join(f"{word} {', '.join(names)}" for word, names in patterns.items())
+    return f" Only {literal(told)}."
+
+
+def _dashboard(url: str | None, by: tuple[str, ...]) -> str | None:
+    if url is None:
+        return None
+    variables = "&".join(f"var-{quote(word)}={_queried(word)}" for word in by)
+    return literal(url) + (f"{'&' if '?' in url else '?'}{variables}" if variables else "")
+
+
+def _requests(url: str | None, by: tuple[str, ...], wording: Wording) -> str | None:
+    if url is None or "instance" in by:
+        return None
+    filters = [f"{name}={_queried(word)}" for word, name in _REQUESTS_FILTERS.items() if word in by]
+    if wording.failures:
+        filters.append("status=error")
+    return f"{literal(url).rstrip('/')}/requests" + ("?" + "&".join(filters) if filters else "")
+
+
+def _queried(word: str) -> str:
+    return f"{{{{ $labels.{label_of(word)} | urlquery }}}}"

@@ -1,0 +1,16 @@
+"""Words of definitions that several parts need: severities, and times to compare with."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+Severity: TypeAlias = Literal["critical", "error", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "error", "warning", "info")
+"""From worst to mildest."""
+
+AGAINST: Mapping[str, str] = {
+    "yesterday": "the same time yesterday",
+    "last_week": "the same time last week",
+    "previous_period": "the period before",
+}
+
+OFFSETS_S: Mapping[str, float] = {"yesterday": 86_400, "last_week": 604_800}

@@ -1,0 +1,94 @@
+"""Mistakes in definitions are told with their line, what is allowed, and the nearest right name."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.alerting.definitions import load_definitions
+from exporter.errors import DocumentError
+
+ALERT = """alerts:
+  - name: Watched
+    metric: error_rate
+    severities: {warning: 5%}
+"""
+MISTAKES = {
+    "metric: eror_rate": 'alerts[0].metric: unknown metric; did you mean "error_rate"?',
+    "severities: {warning: 5}": 'expected a percentage such as "5%" for error_rate; found 5',
+    "severities: {warning: 5s}": 'expected a percentage such as "5%" for error_rate; found 5s',
+    "severities: {urgent: 5%}": "critical, error, warning or info",
+    "severities: {}": "at least 1",
+    "severities: {warning: 120%}": "expected 0% to 100%; found 120%",
+    "severities: {warning: 100%}": "a value is never above 100%",
+    "severities: {critical: 5%, warning: 10%}": "10% is reached after 5% of a worse severity",
+    "name: 'Error rate'": "alerts[0].name: expected text that matches",
+    "period: 90s": "expected a multiple of 1m, the interval; found 1m30s",
+    "periods: 3\n    breaching: 4": "expected at most 3, the number of periods",
+    "status: 5xx": "error_rate has no status; status_count and status_rate have one",
+    "metric: status_rate": "status_rate needs a status",
+    "floor: 1%": "only a change has a floor; `against` says since when",
+    "against: yesterday": "a change of",
+    "against: yesterday\n    severities: {warning: -5%}": "watched for a rise",
+    "against: previous_period\n    periods: 11\n    severities: {warning: 5%}": "at most 10",
+    "notify: [oncal]": 'unknown notification group "oncal"',
+    "hours: office": 'unknown effective hours "office"',
+    "labels: {severity: x}": "expected a label that is not reserved",
+    "metric: ttft_p95\n    severities: {warning: 120s}": "no quantile is above 120s",
+    "metric: commit_age\n    severities: {warning: 5s}\n    by: [model]": "it has no by",
+    "metric: requests\n    minimum_traffic: 5\n    severities: {warning: 5}": "the traffic itself",
+}
+
+
+def with_line(line: str) -> str:
+    """An alert with a line of its own in place of the key's usual one."""
+    kept = [
+        each
+        for each in ALERT.splitlines()
+        if not any(each.strip(" -").startswith(key.split(":")[0].strip() + ":")
+                   for key in line.splitlines())
+    ]  # fmt: skip
+    if line.startswith("name"):
+        kept.insert(1, f"  - {line}")
+    else:
+        kept.append(f"    {line}")
+    return "\n".join(kept) + "\n"
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_explained(line: str, tmp_path: Path) -> None:
+    if line == "against: yesterday":
+        text = with_line("metric: requests\n    against: yesterday\n    severities: {warning: 5}")
+    else:
+        text = with_line(line)
+    file = tmp_path / "alerts.yaml"
+    file.write_text(text)
+    with pytest.raises(DocumentError) as refused:
+        load_definitions(file)
+    assert MISTAKES[line] in str(refused.value)
+    assert all(problem.line for problem in refused.value.problems)
+
+
+def test_two_alerts_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(ALERT + ALERT.split("\n", 1)[1].replace("Watched", "watched"))
+    with pytest.raises(DocumentError) as refused:
+        load_definitions(file)
+    assert str(refused.value) == (
+        f'{file}:5: alerts[1].name: expected a name of its own; "watched" is alerts[0] already'
+    )
+
+
+def test_an_objective_needs_a_bucket_and_a_share(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(
+        "slos:\n  - name: Fast\n    objective: 95%\n"
+        "    fast_enough: {metric: ttft, within: 3s}\n"
+        "  - name: All\n    objective: 100%\n"
+    )
+    with pytest.raises(DocumentError) as refused:
+        load_definitions(file)
+    assert str(refused.value) == (
+        f"{file}:4: slos[0].fast_enough.within: expected a bound of the histogram's buckets; "
+        "the nearest are 2.5s and 5s\n"
+        f"{file}:6: slos[1].objective: expected more than 0% and less than 100%; found 100%"
+    )
