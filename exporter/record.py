@@ -3,8 +3,9 @@
 Seconds and tokens everywhere: a source converts at its door. Prompts and answers never enter.
 
 A request's names (model, status, …) are few and come again and again, its numbers differ each time.
-So a batch keeps the names once, as a `Kind`, and the numbers as columns: what depends on the names alone
-(is it a success, which series does it add to) is worked out once for each kind, not for each request.
+So a batch keeps the names once, as a `Kind`, and the numbers as columns: what depends on the names
+alone (is it a success, which series does it add to) is worked out once for each kind, not for each
+request.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -251,7 +252,8 @@ class Record(NamedTuple):
 def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
     """The columns with every figure taken out that is not what its name says.
 
-    Gateways write zero, -1, the total or the original answer's usage where they have nothing to say:
+    Gateways write zero, -1, the total or the original answer's usage where they have nothing to
+    say:
 
     - a time to first token is one only for a streamed success, below the whole latency, and not
       where the gateway's cache answered;

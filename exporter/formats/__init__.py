@@ -1,27 +1,12 @@
-"""The formats that come with the program, by name."""
+"""Formats: how the lines of a gateway's log become records, as data."""
 
+from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 
+from exporter.formats.library import builtin_document, builtin_names, builtin_text
 from exporter.formats.spec import FormatSpec
 
-
-@cache
-def builtin_names() -> tuple[str, ...]:
-    """Names of the built-in formats, sorted."""
-    files = resources.files(__package__).iterdir()
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
-
-
-def builtin_text(name: str) -> str:
-    """The YAML of a built-in format.
-
-    Raises:
-        KeyError: there is none of this name.
-    """
-    if name not in builtin_names():
-        raise KeyError(name)
-    return (resources.files(__package__) / f"{name}.yaml").read_text()
+__all__ = ["builtin", "builtin_names", "builtin_text", "resolve"]
 
 
 @cache
@@ -31,6 +16,13 @@ def builtin(name: str) -> FormatSpec:
     Raises:
         KeyError: there is none of this name.
     """
-    import yaml
+    return FormatSpec.model_validate(builtin_document(name))
 
-    return FormatSpec.model_validate(yaml.load(builtin_text(name), yaml.CSafeLoader))
+
+def resolve(name: str, configured: Mapping[str, FormatSpec]) -> FormatSpec:
+    """The format that a source names: a configured one, else a built-in one.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    return configured[name] if name in configured else builtin(name)

@@ -1,22 +1,24 @@
 """A mapping, compiled once into a decoder: blocks of lines in, batches of records out.
 
-Columns of names are zipped to raw keys, and a raw key becomes a `Kind` once, the first time it is met;
-columns of figures become arrays. So a line costs what msgspec and a few loops in C cost.
+Columns of names are zipped to raw keys, and a raw key becomes a `Kind` once, the first time it is
+met; columns of figures become arrays. So a line costs what msgspec and a few loops in C cost.
 """
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter.formats import values
-from exporter.formats.lines import Column, JsonLines, Lines, LogfmtLines, TextLines
-from exporter.formats.paths import parse_path
-from exporter.formats.readers import Compiler, RawKey
+from exporter.formats.json_lines import JsonLines
+from exporter.formats.lines import BAD_VALUE, NO_STATUS, Column, Lines, Rejected
+from exporter.formats.readers import Compiler, Keys, RawKey
 from exporter.formats.spec import FormatSpec
+from exporter.formats.text_lines import LogfmtLines, TextLines
 from exporter.record import (
     CLIENT_ABORTED,
     COLUMN_NAMES,
@@ -30,14 +32,11 @@ from exporter.record import (
     normalised,
 )
 
-BAD_VALUE = "bad_value"
-NO_STATUS = "no_status"
-
 MOST_RAW_KEYS = 65_536
 """Raw keys that are remembered; a client who invents names must not fill the memory."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""Status of a request whose client went away before there was one: nginx's, for want of a standard."""
+"""Status of a request whose client went away before there was one: nginx's, in want of another."""
 
 _SKIPPED, _STATUSLESS = -1, -2
 
@@ -47,9 +46,9 @@ class Decoded:
     """What a block of lines held.
 
     Attributes:
-        lines: all that are not blank.
+        lines: all that are not blank; `len(batch) + skipped + rejected.total()`.
         skipped: lines that are no model request.
-        rejected: lines that can't be read, by reason.
+        rejected: lines that cannot be read, by reason.
     """
 
     batch: Batch
@@ -73,15 +72,20 @@ class Decoder:
         self._spec = spec
         self._kinds = kinds
         self._generation = kinds.generation
-        self._resolved: dict[RawKey, int] = {}
+        self._resolved = _Resolved(self._resolve)
         compiler = Compiler(spec, zone)
         fields = spec.fields
-        self._kind_of = _KindReader(spec, compiler, attributes)
+        self._keys = Keys(compiler)
+        self._kind_of = _KindReader(spec, self._keys, attributes)
         self._request_id = compiler.texts(fields.request_id)
         self._trace_id = compiler.texts(fields.trace_id)
-        self._figures = [compiler.figures(getattr(fields, name)) for name in COLUMN_NAMES]
-        self._starts = compiler.instants(fields.start_time)
-        self._ends = compiler.instants(fields.end_time)
+        self._figures = {
+            name: compiler.figures(field)
+            for name in COLUMN_NAMES
+            if (field := getattr(fields, name)) is not None
+        }
+        self._start = compiler.instants(fields.start_time)
+        self._end = compiler.instants(fields.end_time)
         self._lines = _lines(spec, compiler)
 
     def decode(self, data: bytes) -> Decoded:
@@ -91,96 +95,124 @@ class Decoder:
         lines = len(rows) + rejected.total()
         columns = self._lines.columns(rows)
         kind = self._kinds_of(columns, len(rows))
-        broken: set[int] = set()
-        numbers = Columns(*(read(columns, len(rows), broken) for read in self._figures))
-        is_request = kind >= 0
-        if not is_request.all():
+        figures = {name: read(columns, len(rows)) for name, read in self._figures.items()}
+        is_record = kind >= 0
+        is_sound = ~np.any([np.isinf(column) for column in figures.values()], axis=0)
+        if not (is_record & is_sound).all():
             rejected[NO_STATUS] += int((kind == _STATUSLESS).sum())
-        if broken:
-            is_broken = np.zeros(len(rows), np.bool_)
-            is_broken[list(broken)] = True
-            rejected[BAD_VALUE] += int((is_broken & is_request).sum())
-            is_request &= ~is_broken
-        if not is_request.all():
-            kept = np.flatnonzero(is_request)
-            kind, numbers = kind[kept], numbers.take(kept)
+            rejected[BAD_VALUE] += int((is_record & ~is_sound).sum())
+            rejected = +rejected
+            kept = np.flatnonzero(is_record & is_sound)
+            kind, figures = kind[kept], {name: figures[name][kept] for name in figures}
             columns = [[column[row] for row in kept.tolist()] for column in columns]
         skipped = lines - len(kind) - rejected.total()
-        return Decoded(self._batch(kind, numbers, columns), lines, skipped, +rejected)
+        return Decoded(self._batch(kind, figures, columns), lines, skipped, rejected)
 
-    def _kinds_of(self, columns: list[Column], rows: int) -> Indices:
+    def explain(self, line: bytes) -> str:
+        """For a person: why a line that is not blank is rejected; holds nothing of the line."""
+        try:
+            row = self._lines.row(line)
+        except Rejected as error:
+            return error.hint
+        columns = self._lines.columns([row])
+        if self._kinds_of(columns, 1)[0] == _STATUSLESS:
+            return "fields.status_code finds no code from 100 to 599"
+        broken = [name for name, read in self._figures.items() if np.isinf(read(columns, 1)[0])]
+        places = " and ".join(f"fields.{name}" for name in broken)
+        return f"{places}: no figure, or an absurd one"
+
+    def _kinds_of(self, columns: Sequence[Column], rows: int) -> Indices:
         """Each row's kind, `_SKIPPED` or `_STATUSLESS`; shape (rows,)."""
         if self._generation != self._kinds.generation or len(self._resolved) > MOST_RAW_KEYS:
             self._resolved.clear()
             self._generation = self._kinds.generation
-        resolved = self._resolved
-        keys = self._kind_of.keys.zipped(columns, rows)
-        try:
-            return np.array([resolved[key] for key in keys], np.int64)
-        except KeyError:
-            return np.array([self._number(key) for key in keys], np.int64)
+        keys = self._keys.zipped(columns, rows)
+        return np.fromiter(map(self._resolved.__getitem__, keys), np.int64, rows)
 
-    def _number(self, key: RawKey) -> int:
-        number = self._resolved.get(key)
-        if number is None:
-            kind = self._kind_of(key)
-            number = kind if isinstance(kind, int) else self._kinds.number(kind)
-            self._resolved[key] = number
-        return number
+    def _resolve(self, key: RawKey) -> int:
+        kind = self._kind_of(key)
+        return kind if isinstance(kind, int) else self._kinds.number(kind)
 
-    def _batch(self, kind: Indices, numbers: Columns, columns: list[Column]) -> Batch:
+    def _batch(
+        self, kind: Indices, figures: Mapping[str, Numbers], columns: Sequence[Column]
+    ) -> Batch:
+        records = len(kind)
+        unknown = np.full(records, np.nan)
+        numbers = Columns(**{name: figures.get(name, unknown) for name in COLUMN_NAMES})
         traits = self._kinds.traits_of(kind)
-        if len(kind):
-            numbers = normalised(self._whole_tokens(numbers, (traits & SUCCEEDED) == 0), traits)
+        numbers = normalised(self._with_whole_tokens(numbers, (traits & SUCCEEDED) == 0), traits)
 
         def start_times() -> Numbers:
-            starts = self._starts(columns, len(kind))
-            before_end = self._ends(columns, len(kind)) - np.nan_to_num(numbers.latency)
-            return np.where(np.isnan(starts), before_end, starts)
+            starts = self._start(columns, records)
+            before_end = self._end(columns, records) - np.nan_to_num(numbers.latency)
+            starts = np.where(np.isnan(starts), before_end, starts)
+            return np.where(starts > 0, starts, np.nan)
 
         return Batch(
             kinds=self._kinds,
             kind=kind,
             numbers=numbers,
-            request_id=self._request_id(columns, len(kind)),
-            trace_id=self._trace_id(columns, len(kind)),
+            request_id=self._request_id(columns, records),
+            trace_id=self._trace_id(columns, records),
             start_times=start_times,
         )
 
-    def _whole_tokens(self, numbers: Columns, failed: np.ndarray[Any, Any]) -> Columns:
-        """Tokens as a record has them: the input with its cached, the output with its reasoning part."""
+    def _with_whole_tokens(self, numbers: Columns, failed: NDArray[np.bool_]) -> Columns:
+        """Tokens as a record has them: the input with its cached, the output with its reasoning."""
         spec = self._spec
+        input_tokens, output_tokens = numbers.input_tokens, numbers.output_tokens
+        total_tokens = numbers.total_tokens
         if spec.input_excludes_cache:
             cached = np.nan_to_num(numbers.cached_input_tokens)
             created = np.nan_to_num(numbers.cache_creation_input_tokens)
-            numbers = replace(numbers, input_tokens=numbers.input_tokens + cached + created)
+            input_tokens = input_tokens + cached + created
         if spec.output_excludes_reasoning:
-            reasoning = np.nan_to_num(numbers.reasoning_output_tokens)
-            numbers = replace(numbers, output_tokens=numbers.output_tokens + reasoning)
+            output_tokens = output_tokens + np.nan_to_num(numbers.reasoning_output_tokens)
+        if spec.input_excludes_cache or spec.output_excludes_reasoning:
+            total_tokens = input_tokens + output_tokens
         if not spec.failures_have_usage:
-            numbers = replace(
-                numbers,
-                input_tokens=np.where(failed, np.nan, numbers.input_tokens),
-                output_tokens=np.where(failed, np.nan, numbers.output_tokens),
+            input_tokens, output_tokens, total_tokens = (
+                np.where(failed, np.nan, column)
+                for column in (input_tokens, output_tokens, total_tokens)
             )
-        return numbers
+        return replace(
+            numbers,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            total_tokens=total_tokens,
+        )
+
+
+class _Resolved(dict[RawKey, int]):
+    """Kinds' numbers by raw key; those with long names are looked up anew each time."""
+
+    def __init__(self, resolve: Callable[[RawKey], int]) -> None:
+        super().__init__()
+        self._resolve = resolve
+
+    def __missing__(self, key: RawKey) -> int:
+        number = self._resolve(key)
+        if all(len(part) <= values.LONGEST_NAME for part in key if isinstance(part, str)):
+            self[key] = number
+        return number
 
 
 def _lines(spec: FormatSpec, compiler: Compiler) -> Lines:
     if spec.lines == "text":
-        return TextLines(spec.pattern or "", compiler.paths)
+        return TextLines(spec.pattern or "", compiler.wanted)
     if spec.lines == "logfmt":
-        return LogfmtLines(spec.pattern or "", compiler.paths)
-    embedded = [parse_path(path, flat=spec.flat_keys) for path in spec.embedded]
-    return JsonLines(compiler.paths, embedded)
+        return LogfmtLines(spec.pattern, compiler.wanted)
+    roots = {
+        name: [compiler.path(place) for place in places] for name, places in spec.roots.items()
+    }
+    return JsonLines(compiler.wanted, roots, [compiler.path(path) for path in spec.embedded])
 
 
 class _KindReader:
     """The names of a record, from the raw key of its line."""
 
-    def __init__(self, spec: FormatSpec, compiler: Compiler, attributes: Sequence[str]) -> None:
+    def __init__(self, spec: FormatSpec, keys: Keys, attributes: Sequence[str]) -> None:
         fields = spec.fields
-        self.keys = keys = compiler.keys()
         self._request_if = [keys.test(condition) for condition in spec.request_if]
         self._skip_if = [keys.test(condition) for condition in spec.skip_if]
         self._model = keys.reader(fields.model)
@@ -197,17 +229,19 @@ class _KindReader:
         self._attributes = [keys.reader(spec.attributes.get(name)) for name in attributes]
 
     def __call__(self, key: RawKey) -> Kind | int:
-        """The kind; `_SKIPPED` where the line is no model request; `_STATUSLESS` without a status."""
+        """The kind; `_SKIPPED` where the line is no model request; `_STATUSLESS`."""
         if self._request_if and not any(holds(key) for holds in self._request_if):
             return _SKIPPED
         if any(holds(key) for holds in self._skip_if):
             return _SKIPPED
         error_type = _name(self._error_type(key))
         status_code = _status(self._status_code(key))
-        if status_code == CLIENT_CLOSED_REQUEST or (not status_code and error_type == CLIENT_ABORTED):
-            status_code, error_type = CLIENT_CLOSED_REQUEST, CLIENT_ABORTED
+        if not status_code and error_type == CLIENT_ABORTED:
+            status_code = CLIENT_CLOSED_REQUEST
         if not status_code:
             return _STATUSLESS
+        if status_code == CLIENT_CLOSED_REQUEST:
+            error_type = CLIENT_ABORTED
         if not error_type and not 200 <= status_code < 300:
             error_type = str(status_code)
         return Kind(
@@ -226,14 +260,14 @@ class _KindReader:
 
 
 def _name(value: object) -> str:
-    return "" if value is None else values.text(value)
+    return "" if value is None else values.name(value)
 
 
 def _flag(value: object) -> bool:
-    return value is not None and values.text(value).lower() in ("true", "1", "yes", "on")
+    return _name(value).lower() in ("true", "1", "yes", "on")
 
 
 def _status(value: object) -> int:
     """The status code, 0 for what is none."""
-    code = values.text(value) if value is not None else ""
-    return int(code) if len(code) == 3 and code.isdecimal() and "100" <= code < "600" else 0
+    code = _name(value)
+    return int(code) if re.fullmatch("[1-5][0-9]{2}", code) else 0

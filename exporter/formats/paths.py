@@ -1,4 +1,4 @@
-"""Where a value stands in a line: `usage.prompt_tokens`, `tries[-1].ip`, `['gen_ai.request.model']`."""
+"""Where a value stands in a line: `usage.tokens`, `tries[-1].ip`, `['gen_ai.request.model']`."""
 
 import re
 

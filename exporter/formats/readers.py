@@ -1,248 +1,316 @@
 """The fields of a mapping as readers of columns.
 
-Whatever a mapping refers to becomes a column, once. A reader is a function that has its columns' indices
-bound: of a row's raw key for names, of whole columns for figures and times.
+Whatever a mapping refers to becomes a column, once. Names are few and repeat, so the columns of
+names are zipped to raw keys, and a field is read from each raw key once; figures and instants are
+read from whole columns.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from exporter.formats import values
-from exporter.formats.lines import Column
+from exporter.formats.lines import Column, Use, Wanted
+from exporter.formats.operations import OPERATIONS
 from exporter.formats.paths import Path, parse_path
 from exporter.formats.spec import Condition, FormatSpec, Number, Scalar, Text, Time
 from exporter.record import Numbers
 
 RawKey: TypeAlias = tuple[Any, ...]
 NameReader: TypeAlias = Callable[[RawKey], Scalar | None]
-FigureReader: TypeAlias = Callable[[Sequence[Column], int, set[int]], Numbers]
-InstantReader: TypeAlias = Callable[[Sequence[Column], int], Numbers]
+Test: TypeAlias = Callable[[RawKey], bool]
+FigureReader: TypeAlias = Callable[[Sequence[Column], int], Numbers]
 TextReader: TypeAlias = Callable[[Sequence[Column], int], Sequence[str]]
+
+MOST_REMEMBERED = 4096
+"""Values whose reading is remembered: many more than a gateway has, few enough to keep."""
 
 
 class Compiler:
     """Compiles the fields of one mapping.
 
     Attributes:
-        paths: of the columns that the readers expect, in order.
+        wanted: the columns that the readers expect, in order.
     """
 
     def __init__(self, spec: FormatSpec, zone: tzinfo) -> None:
         self._spec = spec
         self._zone = zone
-        self._absent = spec.absent
-        self.paths: list[Path] = []
+        self.wanted: list[Wanted] = []
 
-    def keys(self) -> "Keys":
-        """An empty raw key, to which name readers add the columns they need."""
-        return Keys(self)
+    def path(self, text: str) -> Path:
+        """A path of this mapping."""
+        return (text,) if self._spec.has_flat_paths else parse_path(text)
 
-    def columns(self, path: str) -> list[int]:
-        """The columns of a path: one, or one for each place where its root may stand."""
-        return [self._column(parse_path(place, flat=self._spec.flat_keys)) for place in self._places(path)]
-
-    def _places(self, path: str) -> Iterable[str]:
-        for root, places in self._spec.roots.items():
-            rest = path.removeprefix(root)
-            if rest != path and rest[:1] in (".", "["):
-                return [place + rest for place in places]
-        return [path]
-
-    def _column(self, path: Path) -> int:
-        if path not in self.paths:
-            self.paths.append(path)
-        return self.paths.index(path)
+    def column(self, path: str, use: Use) -> int:
+        """The number of the column of what stands at a path."""
+        wanted = Wanted(self.path(path), use)
+        if wanted not in self.wanted:
+            self.wanted.append(wanted)
+        return self.wanted.index(wanted)
 
     def absent(self, also: Sequence[Scalar] = ()) -> values.AbsentValues:
         """What marks an absent value, in this mapping and in one field of it."""
-        return values.AbsentValues([*self._absent, *also])
+        return values.AbsentValues([*self._spec.absent, *also])
 
     def texts(self, field: Text | None) -> TextReader:
         """A column of texts, "" where absent."""
-        keys = self.keys()
+        if field is None:
+            return lambda columns, rows: [""] * rows
+        if field.path is not None and field == Text(path=field.path):
+            column, absent = self.column(field.path, Use.NAME), self.absent()
+            return lambda columns, rows: values.names(columns[column], absent)
+        keys = Keys(self)
         read = keys.reader(field)
 
-        def column(columns: Sequence[Column], rows: int) -> Sequence[str]:
+        def texts(columns: Sequence[Column], rows: int) -> Sequence[str]:
             found = map(read, keys.zipped(columns, rows))
-            return ["" if value is None else values.text(value) for value in found]
+            return ["" if value is None else values.name(value) for value in found]
 
-        return column
+        return texts
 
     def figures(self, field: Number | None) -> FigureReader:
-        """A column of figures in the record's unit, NaN where absent."""
+        """A column of figures in the record's unit, NaN where absent, infinite where broken."""
         if field is None:
-            return lambda columns, rows, broken: np.full(rows, np.nan)
+            return lambda columns, rows: np.full(rows, np.nan)
+        if field.path is not None:
+            read = self._figures_at(field.path, field)
+        else:
+            read = _scaled(self._figures_from(field), field.scale)
+        if not field.when:
+            return read
+        keys = Keys(self)
+        test = keys.all(field.when)
+
+        def figures(columns: Sequence[Column], rows: int) -> Numbers:
+            counts = np.array([test(key) for key in keys.zipped(columns, rows)], np.bool_)
+            return np.where(counts, read(columns, rows), np.nan)
+
+        return figures
+
+    def _figures_from(self, field: Number) -> FigureReader:
+        """Of a field that has no path of its own."""
         if field.between:
             start, end = map(self.instants, field.between)
-            return lambda columns, rows, broken: end(columns, rows) - start(columns, rows)
+            return lambda columns, rows: end(columns, rows) - start(columns, rows)
         if field.divide:
             return _quotient(*map(self.figures, field.divide))
         if field.add:
             return _sum([self.figures(part) for part in field.add])
         if field.first:
             return _first([self.figures(choice) for choice in field.first])
-        return _first([self._figures_at(column, field) for column in self.columns(field.path or "")])
+        column = self.column(field.count or "", Use.COUNT)
+        return lambda columns, rows: np.array(
+            [len(value) if isinstance(value, list) else np.nan for value in columns[column]],
+            np.float64,
+        )
 
-    def _figures_at(self, column: int, field: Number) -> FigureReader:
+    def _figures_at(self, path: str, field: Number) -> FigureReader:
+        column = self.column(path, Use.FIGURE)
         scale = values.SECONDS[field.unit] * field.scale
-        absent = self.absent(field.absent)
-        items = field.items
+        absent, items = self.absent(field.absent), field.items
 
-        def read(columns: Sequence[Column], rows: int, broken: set[int]) -> Numbers:
+        def figures(columns: Sequence[Column], rows: int) -> Numbers:
             found = columns[column]
             if items:
                 found = [values.list_item(value, items) for value in found]
-            return values.numbers(found, scale, absent, broken)
+            return values.figures(found, scale, absent)
 
-        return read
+        return figures
 
-    def instants(self, field: Time | None) -> InstantReader:
+    def instants(self, field: Time | None) -> FigureReader:
         """A column of Unix seconds, NaN where absent."""
         if field is None:
             return lambda columns, rows: np.full(rows, np.nan)
-        (column,) = self.columns(field.path)[:1]
-        zone, spelling = self._zone, field.unit
-        return lambda columns, rows: values.times(columns[column], zone, spelling)
+        column, zone, unit = self.column(field.path, Use.NAME), self._zone, field.unit
+        return lambda columns, rows: values.instants(columns[column], zone, unit)
+
+
+def _scaled(read: FigureReader, scale: float) -> FigureReader:
+    if scale == 1.0:
+        return read
+
+    def figures(columns: Sequence[Column], rows: int) -> Numbers:
+        found = read(columns, rows)
+        return np.where(np.isinf(found), np.inf, values.scaled(found, scale))
+
+    return figures
 
 
 def _quotient(over: FigureReader, under: FigureReader) -> FigureReader:
-    def read(columns: Sequence[Column], rows: int, broken: set[int]) -> Numbers:
-        divisor = under(columns, rows, broken)
+    def figures(columns: Sequence[Column], rows: int) -> Numbers:
+        divisor = under(columns, rows)
         divisor[divisor == 0] = np.nan
-        return np.rint(over(columns, rows, broken) / divisor)
+        broken = np.isinf(divisor)
+        divisor[broken] = 1.0
+        return np.where(broken, np.inf, np.rint(over(columns, rows) / divisor))
 
-    return read
+    return figures
 
 
 def _sum(parts: Sequence[FigureReader]) -> FigureReader:
-    def read(columns: Sequence[Column], rows: int, broken: set[int]) -> Numbers:
-        known = np.array([part(columns, rows, broken) for part in parts])
+    def figures(columns: Sequence[Column], rows: int) -> Numbers:
+        known = np.array([part(columns, rows) for part in parts])
         return np.where(np.isnan(known).all(axis=0), np.nan, np.nansum(known, axis=0))
 
-    return read
+    return figures
 
 
 def _first(choices: Sequence[FigureReader]) -> FigureReader:
-    if len(choices) == 1:
-        return choices[0]
-
-    def read(columns: Sequence[Column], rows: int, broken: set[int]) -> Numbers:
-        found = choices[0](columns, rows, broken)
+    def figures(columns: Sequence[Column], rows: int) -> Numbers:
+        found = choices[0](columns, rows)
         for choice in choices[1:]:
-            if np.isnan(found).any():
-                found = np.where(np.isnan(found), choice(columns, rows, broken), found)
+            absent = np.isnan(found)
+            if not absent.any():
+                break
+            found = np.where(absent, choice(columns, rows), found)
         return found
 
-    return read
+    return figures
 
 
 class Keys:
-    """The columns of names that are zipped to raw keys."""
+    """The columns that are zipped to raw keys, and the readers of these.
+
+    A pattern means that the value may be anything: an id, a path, an error's text. So it is applied
+    to the column, and what it found is in the raw key; else each line would have one of its own.
+    """
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
-        self._slots: list[tuple[int, bool]] = []
+        self._columns: list[tuple[int, Callable[[Column], Column] | None]] = []
 
-    def _slot(self, column: int, *, presence: bool = False) -> int:
-        if (column, presence) not in self._slots:
-            self._slots.append((column, presence))
-        return self._slots.index((column, presence))
+    def _slot(self, path: str, use: Use, reduced: Callable[[Column], Column] | None = None) -> int:
+        column = self._compiler.column(path, use), reduced
+        if column not in self._columns:
+            self._columns.append(column)
+        return self._columns.index(column)
 
     def zipped(self, columns: Sequence[Column], rows: int) -> list[RawKey]:
         """One raw key a row."""
-        if not self._slots:
+        if not self._columns:
             return [()] * rows
-        absent = self._compiler.absent()
-        return list(
-            zip(
-                *(
-                    [value not in absent for value in columns[column]] if presence else columns[column]
-                    for column, presence in self._slots
-                ),
-                strict=True,
-            )
+        parts = (
+            columns[column] if reduced is None else reduced(columns[column])
+            for column, reduced in self._columns
         )
+        return list(zip(*parts, strict=True))
 
     def reader(self, field: Text | None) -> NameReader:
         """The field's value in a raw key, None where absent."""
         if field is None:
             return lambda key: None
-        if field.value is not None:
-            constant = field.value
-            return lambda key: constant
         read = self._origin(field)
-        steps = _steps(field)
+        when = self.all(field.when)
         default = field.default
-        if not steps and default is None:
+        if not field.when and default is None:
             return read
 
         def value(key: RawKey) -> Scalar | None:
-            found = read(key)
-            for step in steps:
-                if found is None:
-                    break
-                found = step(found)
+            found = read(key) if when(key) else None
             return default if found is None else found
 
         return value
 
     def _origin(self, field: Text) -> NameReader:
+        translate = self._translation(field)
+        if field.path is not None:
+            if field.extract is not None or field.match is not None:
+                slot = self._slot(field.path, Use.NAME, _remembering(translate))
+                return lambda key: key[slot]
+            slot = self._slot(field.path, Use.NAME)
+            return lambda key: translate(key[slot])
+        if field.value is not None:
+            constant = field.value
+            return lambda key: constant
         if field.present is not None:
-            places = [self._slot(column, presence=True) for column in self._compiler.columns(field.present)]
-            return lambda key: any(key[place] for place in places) or None
-        if field.first is not None:
-            choices = [self.reader(choice) for choice in field.first]
-            return lambda key: next((v for read in choices if (v := read(key)) is not None), None)
-        slots = [self._slot(column) for column in self._compiler.columns(field.path or "")]
+            test = self.test(Condition(path=field.present, present=True))
+            return lambda key: translate(test(key) or None)
+        choices = [self.reader(choice) for choice in field.first or ()]
+        return lambda key: translate(
+            next((found for read in choices if (found := read(key)) is not None), None)
+        )
+
+    def _translation(self, field: Text) -> Callable[[Scalar | None], Scalar | None]:
+        """What becomes of a found value by `absent`, `extract`, `map` and `match`."""
         absent = self._compiler.absent(field.absent)
-
-        def value(key: RawKey) -> Scalar | None:
-            for slot in slots:
-                found: Scalar | None = key[slot]
-                if found not in absent:
-                    return found
-            return None
-
-        return value
-
-    def test(self, condition: Condition) -> Callable[[RawKey], bool]:
-        """Whether a line with this raw key fulfils the condition."""
-        if condition.present is not None:
-            wanted = condition.present
-            present = self.reader(Text(present=condition.path))
-            return lambda key: (present(key) is not None) is wanted
-        read = self.reader(Text(path=condition.path))
-        if condition.match is not None:
-            pattern = re.compile(condition.match)
-            return lambda key: (v := read(key)) is not None and bool(pattern.search(values.text(v)))
-        accepted = frozenset(values.text(value) for value in condition.is_ or ())
-        return lambda key: (v := read(key)) is not None and values.text(v) in accepted
-
-
-def _steps(field: Text) -> list[Callable[[Scalar], Scalar | None]]:
-    """What happens to a found value, in order."""
-    steps: list[Callable[[Scalar], Scalar | None]] = []
-    if field.extract is not None:
-        pattern = re.compile(field.extract)
-
-        def extract(value: Scalar) -> Scalar | None:
-            match = pattern.search(values.text(value))
-            return (match[1] if pattern.groups else match[0]) if match else None
-
-        steps.append(extract)
-    if field.map is not None or field.match is not None:
+        extract = re.compile(field.extract) if field.extract is not None else None
         known = field.map or {}
-        rules = [(re.compile(rule.pattern), rule.value) for rule in field.match or ()]
+        rules = _rules(field)
+        translates = field.map is not None or field.match is not None
 
-        def translate(value: Scalar) -> Scalar | None:
-            name = values.text(value)
+        def translation(value: Scalar | None) -> Scalar | None:
+            if value is None or value in absent:
+                return None
+            if extract is not None:
+                match = extract.search(values.name(value))
+                value = match[min(1, extract.groups)] if match else None
+            if value is None or not translates:
+                return value
+            name = values.name(value)
             if name in known:
                 return known[name]
             return next((result for rule, result in rules if rule.search(name)), None)
 
-        steps.append(translate)
-    return steps
+        return translation
+
+    def all(self, conditions: Sequence[Condition]) -> Test:
+        """Whether a line with this raw key fulfils all of the conditions."""
+        tests = [self.test(condition) for condition in conditions]
+        return lambda key: all(test(key) for test in tests)
+
+    def test(self, condition: Condition) -> Test:
+        """Whether a line with this raw key fulfils the condition."""
+        absent = self._compiler.absent()
+        if condition.present is not None:
+            wanted = condition.present
+            slot = self._slot(
+                condition.path,
+                Use.PRESENCE,
+                lambda column: [(value not in absent) is wanted for value in column],
+            )
+            return lambda key: key[slot]
+        if condition.match is not None:
+            pattern = re.compile(condition.match)
+            slot = self._slot(
+                condition.path,
+                Use.NAME,
+                _remembering(
+                    lambda value: value not in absent and bool(pattern.search(values.name(value)))
+                ),
+            )
+            return lambda key: key[slot]
+        accepted = frozenset(map(values.name, condition.is_ or ()))
+        slot = self._slot(condition.path, Use.NAME)
+        return lambda key: key[slot] not in absent and values.name(key[slot]) in accepted
+
+
+def _rules(field: Text) -> Sequence[tuple[re.Pattern[str], Scalar]]:
+    if field.match == "operations":
+        return [(re.compile(pattern, re.IGNORECASE), name) for pattern, name in OPERATIONS]
+    return [(re.compile(rule.pattern), rule.value) for rule in field.match or ()]
+
+
+class _Memory(dict[Scalar | None, Any]):
+    """Remembers what a function makes of values, unless they are many or long."""
+
+    def __init__(self, function: Callable[[Scalar | None], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, value: Scalar | None) -> Any:
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        result = self._function(value)
+        if not isinstance(value, str) or len(value) <= values.LONGEST_NAME:
+            self[value] = result
+        return result
+
+
+def _remembering(function: Callable[[Scalar | None], Any]) -> Callable[[Column], Column]:
+    """The function for each value of a column."""
+    memory = _Memory(function)
+    return lambda column: list(map(memory.__getitem__, column))

@@ -1,209 +1,380 @@
-"""The mapping language: how a gateway's log line becomes a record, as data.
+"""The mapping language: where each field of a record stands in a log line, as data.
 
-A mapping says where each field of a record stands in a line, in which unit, and what marks "no request"
-and "absent". It is written in YAML: by us (`exporter/formats/*.yaml`) or by a user in the configuration.
-`docs/formats.md` teaches it by example.
+A mapping also says in which unit a figure is, and what marks "absent" and "no request". It is
+written in YAML: by us (`exporter/formats/*.yaml`) or by a user in the configuration.
+`docs/formats.md` teaches it.
 """
 
 import re
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from exporter.formats.paths import parse_path
+from exporter.documents import Section, checked
+from exporter.formats.coherence import incoherences, laid_over
+from exporter.formats.library import builtin_document, builtin_names
+from exporter.mistakes import quoted, unknown
 
+M = TypeVar("M", bound=BaseModel)
 Scalar: TypeAlias = str | int | float | bool
 
+TIME_UNITS = ("auto", "s", "ms", "us", "ns", "clf", "iso-unpadded-us")
 
-def _pattern(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
     return value
 
 
-def _from_path(value: object) -> object:
-    return {"path": value} if isinstance(value, str) else value
+def _time_unit(value: str) -> str:
+    if value not in TIME_UNITS and "%" not in value:
+        names = ", ".join(TIME_UNITS)
+        raise ValueError(f"expected one of {names}, or a pattern such as %Y/%m/%d %H:%M:%S")
+    return value
 
 
-Pattern = Annotated[str, BeforeValidator(_pattern)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _exactly_one(model: BaseModel, *names: str) -> None:
-    given = [name for name in names if getattr(model, name) is not None]
+def _with_one_of(model: M, *keys: str) -> M:
+    """The model itself, if exactly one of the keys has a value."""
+    given = [key for key in keys if getattr(model, "is_" if key == "is" else key) is not None]
     if len(given) != 1:
-        found = " and ".join(given) or "none of them"
-        raise ValueError(f"give exactly one of {', '.join(names)}; found {found}")
+        found = " and ".join(given) or "none"
+        raise ValueError(f"needs exactly one of {', '.join(keys)}; found {found}")
+    return model
 
 
-class Rule(_Strict):
-    """A pattern, and what stands for a value that it is found in."""
-
-    pattern: Pattern = Field(description="Regular expression, searched anywhere in the value.")
-    value: Scalar
+Pattern = Annotated[str, AfterValidator(_pattern)]
+TimeUnit = Annotated[str, AfterValidator(_time_unit)]
+Unit = Literal["s", "ms", "us", "ns", "min"]
 
 
-class Text(_Strict):
-    """A name: the model, the status, whether it was streamed. A bare string is its path.
-
-    The value at `path` passes `absent`, `extract`, then `map` and `match`; what they don't know is
-    absent. Of `first`, the first that is not absent counts.
-    """
-
-    path: str | None = None
-    first: list["TextField"] | None = None
-    value: Scalar | None = Field(None, description="Always this.")
-    present: str | None = Field(None, description="True where something stands at this path.")
-    absent: list[Scalar] = Field([], description="Values that mean: nothing.")
-    extract: Pattern | None = Field(None, description="Keep what its first group matches.")
-    map: dict[str, Scalar] | None = Field(None, description="What stands for what.")
-    match: list[Rule] | None = Field(None, description="The first rule whose pattern is found.")
-    default: Scalar | None = Field(None, description="Instead of an absent value.")
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        _exactly_one(self, "path", "first", "value", "present")
-        return self
-
-
-TextField = Annotated[Text, BeforeValidator(_from_path)]
-
-Unit = Literal["s", "ms", "us", "ns", "min", "1"]
-TimeUnit = Literal["auto", "s", "ms", "us", "clf", "iso-unpadded-us"]
-
-
-class Time(_Strict):
-    """An instant. A bare string is its path."""
+class Condition(Section):
+    """Something that a line may fulfil. One of `is`, `match` and `present` says what."""
 
     path: str
-    unit: TimeUnit = Field(
-        "auto",
-        description="auto: ISO 8601, or seconds, milliseconds or microseconds since 1970 told apart by "
-        "their size; clf: 21/Mar/2025:04:28:03 +0000; iso-unpadded-us: ISO 8601 whose fraction is a "
-        "plain number of microseconds.",
-    )
+    """Where the value stands."""
 
+    is_: Annotated[tuple[Scalar, ...] | None, Field(alias="is")] = None
+    """The value is one of these."""
 
-TimeField = Annotated[Time, BeforeValidator(_from_path)]
+    match: Pattern | None = None
+    """The value has this regular expression in it."""
 
-
-class Number(_Strict):
-    """A figure: a count, a duration, a cost. A bare string is its path.
-
-    Numbers may stand in strings; a duration that carries its own unit ("2603ms", "1.2s") keeps it.
-    """
-
-    path: str | None = None
-    first: list["NumberField"] | None = None
-    between: tuple[TimeField, TimeField] | None = Field(None, description="From one instant to the other, in seconds.")
-    divide: tuple["NumberField", "NumberField"] | None = Field(
-        None, description="The one over the other, rounded."
-    )
-    add: list["NumberField"] | None = Field(None, description="The sum of those that are not absent.")
-    absent: list[Scalar] = Field([], description="Values that mean: nobody measured this.")
-    unit: Unit = Field("1", description="Of a duration; the record has seconds.")
-    scale: float = Field(1.0, description="Multiplies the figure (cents: 0.01).")
-    items: Literal["first", "last", "sum"] | None = Field(
-        None, description="Of nginx's lists (`0.000, 0.110`): which element counts."
-    )
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        _exactly_one(self, "path", "first", "between", "divide", "add")
-        return self
-
-
-NumberField = Annotated[Number, BeforeValidator(_from_path)]
-
-
-class Condition(_Strict):
-    """Something that a line may fulfil."""
-
-    path: str
-    is_: list[Scalar] | None = Field(None, alias="is", description="The value is one of these.")
-    match: Pattern | None = Field(None, description="The value has this pattern in it.")
-    present: bool | None = Field(None, description="Something, or nothing, stands there.")
+    present: bool | None = None
+    """Something stands there (true), or nothing does (false)."""
 
     @model_validator(mode="after")
     def _one_test(self) -> Self:
-        _exactly_one(self, "is_", "match", "present")
-        return self
+        return _with_one_of(self, "is", "match", "present")
 
 
-class Fields(_Strict):
-    """Where the fields of a record stand. Those left out are unknown."""
+class Rule(Section):
+    """A pattern, and what stands for a value that it is found in."""
 
-    request_id: TextField | None = None
-    trace_id: TextField | None = None
-    model: TextField | None = None
-    response_model: TextField | None = None
-    provider: TextField | None = None
-    operation: TextField = Text(value="chat")
-    status_code: TextField = Field(description="A number or its text, 100 to 599.")
-    error_type: TextField | None = Field(None, description="Default: the status code of a failure.")
-    streamed: TextField | None = None
-    cache_hit: TextField | None = Field(None, description="Answered from the gateway's own cache.")
-    finish_reason: TextField | None = None
-    currency: TextField | None = Field(None, description="Of the reported cost. Default: USD.")
-    start_time: TimeField | None = None
-    end_time: TimeField | None = Field(None, description="Gives the start where only the end is logged.")
-    latency: NumberField | None = None
-    time_to_first_token: NumberField | None = None
-    input_tokens: NumberField | None = None
-    output_tokens: NumberField | None = None
-    total_tokens: NumberField | None = None
-    cached_input_tokens: NumberField | None = None
-    cache_creation_input_tokens: NumberField | None = None
-    reasoning_output_tokens: NumberField | None = None
-    images: NumberField | None = None
-    seconds: NumberField | None = None
-    characters: NumberField | None = None
-    cost: NumberField | None = None
-    upstream_time: NumberField | None = None
+    pattern: Pattern
+    """Regular expression, searched anywhere in the value."""
+
+    value: Scalar
+    """What the value becomes."""
 
 
-class FormatSpec(_Strict):
-    """One gateway's log format."""
+class _Origin(Section):
+    """What says where a value comes from; a bare string is its path."""
 
-    description: str = Field("", description="What writes such lines; shown by `formats list`.")
-    documentation: str = Field("", description="Where the gateway documents them.")
-    lines: Literal["json", "logfmt", "text"] = "json"
-    pattern: Pattern | None = Field(
-        None, description="text: the whole line, with named groups. logfmt: what stands before the pairs."
-    )
-    flat_keys: bool = Field(False, description="Keys have dots in them; no path goes into an object.")
-    roots: dict[str, list[str]] = Field(
-        {}, description="A path that begins with a root's name is looked for under each of these in turn."
-    )
-    embedded: list[str] = Field([], description="Paths of strings that hold JSON; paths go on into them.")
-    absent: list[Scalar] = Field(["", "-"], description="Values that mean nothing, in every field.")
-    request_if: list[Condition] = Field([], description="Only lines that fulfil one of these are model requests.")
-    skip_if: list[Condition] = Field([], description="Lines that fulfil one of these are no model requests.")
-    input_excludes_cache: bool = Field(False, description="Cached tokens are not in the input figure.")
-    output_excludes_reasoning: bool = Field(False, description="Reasoning tokens are not in the output figure.")
-    failures_have_usage: bool = Field(True, description="Tokens of a failed request were really used.")
-    fields: Fields
-    attributes: dict[str, TextField] = Field({}, description="Extra attributes that the configuration may ask for.")
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, data: object) -> object:
+        return {"path": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+class Text(_Origin):
+    """A name: the model, the status, whether it was streamed.
+
+    A found value passes `absent`, `extract`, then `map` and `match`; what these two don't know is
+    absent.
+    """
+
+    path: str | None = None
+    """Where the value stands."""
+
+    first: tuple["Text", ...] | None = None
+    """The first of these that is not absent."""
+
+    value: Scalar | None = None
+    """Always this."""
+
+    present: str | None = None
+    """True if something stands at this path, else absent."""
+
+    absent: tuple[Scalar, ...] = ()
+    """Values that mean nothing here, besides those of the whole mapping."""
+
+    extract: Pattern | None = None
+    """Keep what the first group of this regular expression matches, or all that it matches."""
+
+    map: Mapping[str, Scalar] | None = None
+    """What stands for which value."""
+
+    match: tuple[Rule, ...] | Literal["operations"] | None = None
+    """The first rule whose pattern is found says what stands for the value.
+
+    `operations` are rules that tell the operation by a URL such as OpenAI's.
+    """
+
+    when: tuple[Condition, ...] = ()
+    """Absent in lines that do not fulfil all of these."""
+
+    default: Scalar | None = None
+    """What stands for an absent value."""
 
     @model_validator(mode="after")
-    def _readable(self) -> Self:
-        if (self.lines == "text") and self.pattern is None:
-            raise ValueError("lines: text needs a pattern with named groups")
-        for path in self.embedded if self.flat_keys else [*self.embedded, *sum(self.roots.values(), [])]:
-            parse_path(path)
-        return self
+    def _one_origin(self) -> Self:
+        return _with_one_of(self, "path", "first", "value", "present")
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, mapping by mapping."""
-    both = {key: base[key] for key in base if key not in changes}
-    for key, value in changes.items():
-        old = base.get(key)
-        both[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return both
+class Time(_Origin):
+    """An instant."""
+
+    path: str
+    """Where it stands."""
+
+    unit: TimeUnit = "auto"
+    """How it is spelled.
+
+    auto: ISO 8601, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970,
+    told apart by its size. clf: 21/Mar/2025:04:28:03 +0000. iso-unpadded-us: ISO 8601 whose
+    fraction is a plain number of microseconds. What has a % in it: a pattern of Python's strptime.
+    """
+
+
+class Number(_Origin):
+    """A figure: a count, a duration, a cost.
+
+    It may stand in a string, and a duration there may carry its own unit ("2603ms", "1m30s").
+    """
+
+    path: str | None = None
+    """Where the figure stands."""
+
+    first: tuple["Number", ...] | None = None
+    """The first of these that is not absent."""
+
+    add: tuple["Number", ...] | None = None
+    """The sum of those that are not absent."""
+
+    divide: tuple["Number", "Number"] | None = None
+    """The one over the other, rounded to a whole number."""
+
+    between: tuple[Time, Time] | None = None
+    """Seconds from one instant to the other."""
+
+    count: str | None = None
+    """How many elements the list at this path has."""
+
+    absent: tuple[Scalar, ...] = ()
+    """Values that mean that nobody measured, besides those of the whole mapping."""
+
+    unit: Unit = "s"
+    """Of a duration; a record has seconds. What is no duration needs none."""
+
+    scale: float = 1.0
+    """Multiplies the figure (0.01 where a cost is in cents)."""
+
+    items: Literal["first", "last", "sum"] | None = None
+    """Which element of nginx's lists counts (`0.000, 0.110 : 0.020`)."""
+
+    when: tuple[Condition, ...] = ()
+    """Absent in lines that do not fulfil all of these."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.path is None and (misplaced := {"absent", "unit", "items"} & self.model_fields_set):
+            raise ValueError(f"{' and '.join(sorted(misplaced))} can stand beside path only")
+        return _with_one_of(self, "path", "first", "add", "divide", "between", "count")
+
+
+class Fields(Section):
+    """Where the fields of a record stand. One that is left out is unknown."""
+
+    model_config = ConfigDict(json_schema_extra={"required": []})  # `extends` may have it
+
+    request_id: Text | None = None
+    """Of the request; no label, but an exemplar and a column of the request log."""
+
+    trace_id: Text | None = None
+    """Of the trace that the request belongs to."""
+
+    model: Text | None = None
+    """The model that was asked for, by the client's name for it."""
+
+    response_model: Text | None = None
+    """The model that answered."""
+
+    provider: Text | None = None
+    """Who serves the model, as the gateway calls it."""
+
+    operation: Text = Text(value="chat")
+    """chat, text_completion, embeddings, image_generation, speech, transcription, …"""
+
+    status_code: Text
+    """Of HTTP, a number or its text, 100 to 599. A line without one is rejected."""
+
+    error_type: Text | None = None
+    """Why a request failed, by a name of low cardinality. Default: a failure's status code.
+
+    With a 2xx status it marks a failure: `stream_aborted` for an answer that broke off, and
+    `client_aborted` for a client that went away, which stands on neither side of the success rate.
+    """
+
+    streamed: Text | None = None
+    """Whether the answer was streamed: true, 1, yes or on."""
+
+    cache_hit: Text | None = None
+    """Whether the gateway answered from its own cache."""
+
+    finish_reason: Text | None = None
+    """Why the model stopped; some reasons tell of content moderation."""
+
+    currency: Text | None = None
+    """Of the cost, ISO 4217. Default: USD."""
+
+    start_time: Time | None = None
+    """When the request came."""
+
+    end_time: Time | None = None
+    """When the answer ended; gives the start where only the end is logged."""
+
+    latency: Number | None = None
+    """From the request to the last byte of the answer, in seconds."""
+
+    time_to_first_token: Number | None = None
+    """Seconds; counts only for streamed successes, and only where it is less than the latency."""
+
+    input_tokens: Number | None = None
+    """Tokens of the prompt."""
+
+    output_tokens: Number | None = None
+    """Tokens of the answer."""
+
+    total_tokens: Number | None = None
+    """Of both. Default: their sum."""
+
+    cached_input_tokens: Number | None = None
+    """Input tokens that the provider had cached."""
+
+    cache_creation_input_tokens: Number | None = None
+    """Input tokens that were written to the provider's cache."""
+
+    reasoning_output_tokens: Number | None = None
+    """Output tokens spent on reasoning."""
+
+    images: Number | None = None
+    """Images that were made."""
+
+    seconds: Number | None = None
+    """Seconds of audio or video that are billed."""
+
+    characters: Number | None = None
+    """Characters of text that are billed."""
+
+    cost: Number | None = None
+    """What the gateway says that the request cost."""
+
+    upstream_time: Number | None = None
+    """Seconds of the latency that the provider took; the rest is the gateway's own."""
+
+
+_COMPLETE = {"fields": {"status_code": {"value": 200}}}
+"""Stands for a base that does not exist, so that nothing else is missing because of that."""
+
+
+class FormatSpec(Section):
+    """One gateway's log format."""
+
+    model_config = ConfigDict(json_schema_extra={"required": []})
+
+    extends: str | None = None
+    """A built-in format that this one changes: what is left out is as there; null removes."""
+
+    description: str = ""
+    """What writes such lines, and what they don't tell."""
+
+    documentation: str = ""
+    """Where the gateway documents them."""
+
+    lines: Literal["json", "logfmt", "text"] = "json"
+    """How a line is written: one JSON object, key=value pairs, or text that `pattern` reads."""
+
+    pattern: Pattern | None = None
+    """text: the whole line, with a group for each value. logfmt: what stands before the pairs."""
+
+    flat_keys: bool = False
+    """The keys of JSON have dots in them, and no path goes into an object."""
+
+    roots: Mapping[str, tuple[str, ...]] = {}
+    """Objects that stand in one place or another; a path may begin with the name given here.
+
+    Of the places, the first where there is an object counts for all fields of a line.
+    """
+
+    embedded: tuple[str, ...] = ()
+    """Paths of strings that hold JSON; other paths may go on into them."""
+
+    absent: tuple[Scalar, ...] = ("", "-")
+    """Values that mean nothing, wherever they stand."""
+
+    request_if: tuple[Condition, ...] = ()
+    """Lines that fulfil none of these are no model requests, and skipped."""
+
+    skip_if: tuple[Condition, ...] = ()
+    """Lines that fulfil one of these are no model requests, and skipped."""
+
+    input_excludes_cache: bool = False
+    """Cached tokens are not in the input figure, and to be added."""
+
+    output_excludes_reasoning: bool = False
+    """Reasoning tokens are not in the output figure, and to be added."""
+
+    failures_have_usage: bool = True
+    """Tokens in the line of a failed request were really used, and no estimate."""
+
+    fields: Fields
+    """Where the fields of a record stand."""
+
+    attributes: Mapping[str, Text] = {}
+    """Further names that `labels.attributes` may ask for."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _coherent(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, Mapping) and isinstance(base := data.get("extends"), str):
+            if base not in builtin_names():
+                finding = unknown(f"format {quoted(base)}", base, builtin_names())
+                return checked(laid_over(_COMPLETE, data), handler, [(("extends",), finding)])
+            data = laid_over(builtin_document(base), data)
+        spec = handler(data)
+        return checked(spec, handler, incoherences(spec))
+
+    @property
+    def has_flat_paths(self) -> bool:
+        """A path is one key of the line, dots and all."""
+        return self.flat_keys or self.lines != "json"

@@ -1,0 +1,214 @@
+"""Lines that are not as they should be; F3 and F4 of the list of what goes wrong with logs."""
+
+import pytest
+
+from exporter.formats import readers
+from exporter.formats.compile import Decoder
+from exporter.formats.spec import FormatSpec
+from exporter.record import Kinds
+from tests.formats.reading import Line, decode, mapping, record, records
+
+PLAIN = mapping("""
+fields:
+  request_id: id
+  model: model
+  status_code: status
+  latency: {path: took, unit: ms}
+  input_tokens: usage.in
+  output_tokens: usage.out
+""")
+GOOD = '{"id":"a","model":"m","status":200,"took":5,"usage":{"in":3,"out":4}}'
+
+
+def rejected(*lines: Line, spec: FormatSpec = PLAIN) -> dict[str, int]:
+    """Reasons of the lines, which stand between two good ones."""
+    decoded = decode(spec, GOOD, *lines, GOOD)
+    assert len(decoded.batch) == decoded.lines - decoded.rejected.total() - decoded.skipped
+    return dict(decoded.rejected)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "invalid_json"),
+        ("no JSON at all", "invalid_json"),
+        ('{"id":"a","status":200', "invalid_json"),
+        ('{"id":"a","status":200}{"id":"b","status":200}', "invalid_json"),
+        ('{"id":"a","status":200},', "invalid_json"),
+        ("\0" * 9 + "x", "invalid_json"),
+        ('{"status":200,"model":"\n', "invalid_json"),
+        ("null", "wrong_type"),
+        ("[1]", "wrong_type"),
+        ("17", "wrong_type"),
+        ('"text"', "wrong_type"),
+        ('{"status":[200]}', "wrong_type"),
+        ('{"status":200,"model":{"name":"m"}}', "wrong_type"),
+        ('{"status":200,"took":true}', "wrong_type"),
+        ('{"status":200,"prompt":' + "[" * 3000 + "]" * 3000 + "}", "too_deep"),
+        ('{"status":200,"prompt":' + '{"a":' * 3000 + "1" + "}" * 3000 + "}", "too_deep"),
+        ('{"status":200,"took":"fast"}', "bad_value"),
+        ('{"status":200,"took":"5 parsecs"}', "bad_value"),
+        ('{"status":200,"took":1e999}', "bad_value"),
+        ('{"status":200,"took":1e300}', "bad_value"),
+        ('{"status":200,"took":"inf"}', "bad_value"),
+        ('{"status":200,"usage":{"in":9223372036854775808}}', "bad_value"),
+        ('{"status":200,"usage":{"in":-9223372036854775809}}', "bad_value"),
+        ('{"status":200,"usage":{"in":' + "9" * 5000 + "}}", "bad_value"),
+        ("{}", "no_status"),
+        ('{"status":null}', "no_status"),
+        ('{"status":"-"}', "no_status"),
+        ('{"status":20}', "no_status"),
+        ('{"status":2000}', "no_status"),
+        ('{"status":"²00"}', "no_status"),
+        ('{"status":"200\\n"}', "no_status"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_rejected_for_its_reason_and_costs_no_other(
+    line: str, reason: str
+) -> None:
+    assert rejected(line) == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":"a","status":200}\r',
+        b' \t{"id":"a","status":200} ',
+        b'\xef\xbb\xbf{"id":"a","status":200}',
+        b"\0" * 5000 + b'{"id":"a","status":200}',
+        b'{"id":"a","status":200}\0\0',
+        b'{"id":"b","id":"a","status":429,"status":200}',
+        b'{"id":"a","status":"200"}',
+        b'{"id":"a","status":200.0}',
+        b'{"id":"a","status":200,"took":null,"usage":null,"model":null}',
+        b'{"id":"a","status":200,"took":"","usage":"-","model":"-"}',
+        b'{"id":"a","status":200,"usage":[{"in":1}]}',
+        b'{"id":"a","status":200,"usage":"none"}',
+        b'{"id":"a","status":200,"prompt":"half an emoji: \\ud83d"}',
+        b'{"id":"a","status":200,"took":NaN,"prompt":-Infinity}',
+        b'{"id":"a","status":200,"prompt":1e999}',
+        b'{"id":"a","status":200,"prompt":"\xff\xfe"}',
+        b'{"id":"a","status":200,"prompt":' + b"9" * 4000 + b"}",
+    ],
+)
+def test_an_odd_line_whose_meaning_is_clear_is_a_record_without_the_odd_parts(line: bytes) -> None:
+    found = record(PLAIN, line)
+
+    assert (found.request_id, found.kind.status_code) == ("a", 200)
+    assert {found.latency, found.input_tokens, found.output_tokens} == {None}
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\r", "\0\0\0\0"])
+def test_a_blank_line_is_no_line(blank: str) -> None:
+    decoded = decode(PLAIN, GOOD, blank, GOOD)
+
+    assert (decoded.lines, len(decoded.batch)) == (2, 2)
+
+
+def test_half_a_character_in_a_name_becomes_a_question_mark() -> None:
+    assert record(PLAIN, r'{"status":200,"model":"gpt\ud83d","id":"\udc00"}').kind.model == "gpt?"
+
+
+def test_bytes_that_are_no_utf_8_in_a_name_become_replacement_characters() -> None:
+    assert record(PLAIN, b'{"status":200,"model":"caf\xe9"}').kind.model == "caf�"
+
+
+def test_a_value_next_to_half_a_character_is_of_the_type_that_it_has_elsewhere() -> None:
+    found = record(PLAIN, r'{"status":200,"took":5,"prompt":"\ud83d","usage":{"in":7}}')
+
+    assert (found.latency, found.input_tokens) == (0.005, 7)
+
+
+def test_torn_lines_that_fuse_to_an_object_are_two_rejected_lines() -> None:
+    assert rejected('{"id":"a",', '"status":200}') == {"invalid_json": 2}
+
+
+def test_an_object_over_two_lines_beside_two_on_one_line_is_not_taken_for_three_records() -> None:
+    two = '{"id":"c","status":200}{"id":"d","status":200}'
+    assert rejected('{"id":"a",', '"status":200}', two) == {"invalid_json": 3}
+    assert rejected("", two) == {"invalid_json": 1}
+
+
+def test_a_torn_string_does_not_swallow_the_next_line() -> None:
+    assert rejected('{"status":200,"prompt":"cut off}', '{"x":"","status":200}') == {
+        "invalid_json": 1
+    }
+
+
+def test_a_line_of_text_that_the_pattern_does_not_match_whole_is_rejected() -> None:
+    text = mapping(r"""
+lines: text
+pattern: '(?P<status>\d+) (?P<model>\S+)'
+fields: {status_code: status, model: model}
+""")
+    decoded = decode(text, "200 gpt", "200 gpt 200 gpt", "hello", "", "200 claude\r")
+
+    assert [found.kind.model for found in decoded.batch.records()] == ["gpt", "claude"]
+    assert decoded.rejected == {"no_match": 2}
+
+
+def test_quotes_and_escapes_in_pairs_are_undone() -> None:
+    pairs = mapping("lines: logfmt\nfields: {status_code: status, model: model, request_id: id}")
+    found = record(pairs, r'status=200 model="a \"b\" c" id="" other=1')
+
+    assert (found.kind.model, found.request_id) == ('a "b" c', "")
+
+
+def test_a_line_without_pairs_is_rejected_where_no_pattern_says_what_else_there_is() -> None:
+    pairs = mapping("lines: logfmt\nfields: {status_code: status}")
+
+    assert decode(pairs, "status=200", "Starting up").rejected == {"no_match": 1}
+
+
+@pytest.mark.parametrize("character", ["x", "\N{SNOWMAN}"])
+def test_long_names_are_cut(character: str) -> None:
+    found = record(PLAIN, {"status": 200, "model": character * 5000, "id": character * 5000})
+
+    assert (found.kind.model, found.request_id) == (character * 256, character * 256)
+
+
+def test_a_client_who_invents_names_does_not_fill_the_memory() -> None:
+    spec = mapping("fields: {status_code: status, error_type: {path: error, extract: '^\\w+'}}")
+    decoder = Decoder(spec, Kinds())
+    for start in range(0, 3 * readers.MOST_REMEMBERED, 1000):
+        lines = [f'{{"status":500,"error":"Timeout {start + n}"}}\n' for n in range(1000)]
+        decoder.decode("".join(lines).encode())
+
+    assert len(decoder._resolved) == 1
+
+
+def test_records_keep_the_order_of_their_lines_around_those_that_are_left_out() -> None:
+    skipping = PLAIN.model_copy(
+        update={
+            "skip_if": mapping(
+                "skip_if: [{path: model, is: [health]}]\nfields: {status_code: status}"
+            ).skip_if
+        }
+    )
+    decoded = decode(
+        skipping,
+        {"id": "1", "status": 200},
+        {"id": "2", "status": 200, "model": "health"},
+        {"id": "3", "status": 200, "took": "x"},
+        "{",
+        {"id": "4"},
+        {"id": "5", "status": 500},
+    )
+
+    assert [found.request_id for found in decoded.batch.records()] == ["1", "5"]
+    assert (decoded.lines, decoded.skipped) == (6, 1)
+    assert decoded.rejected == {"bad_value": 1, "invalid_json": 1, "no_status": 1}
+
+
+def test_a_value_that_is_absent_in_some_lines_is_found_in_the_others() -> None:
+    found = records(
+        PLAIN,
+        {"status": 200, "took": 1, "usage": {"in": 1, "out": 2}},
+        {"status": 200},
+        {"status": 200, "took": "3", "usage": {"in": "4"}},
+        {"status": 200, "took": 7, "usage": "-"},
+    )
+
+    assert [each.latency for each in found] == [0.001, None, 0.003, 0.007]
+    assert [each.input_tokens for each in found] == [1, None, 4, None]
+    assert [each.output_tokens for each in found] == [2, None, None, None]
