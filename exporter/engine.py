@@ -1,5 +1,6 @@
 """A configuration at work: sources, ledger and pipeline over one state, until the next one."""
 
+import math
 import os
 import threading
 
@@ -14,7 +15,10 @@ from exporter.formats.compile import Decoder
 from exporter.ledger import Ledger
 from exporter.pipeline import Feed, Pipeline
 from exporter.prices import PRICED, Price, Prices
-from exporter.record import Kinds
+from exporter.record import Kind, Kinds
+from exporter.requestlog.files import DAY_S
+from exporter.requestlog.log import RequestLog, RequestLogMetrics, Retention
+from exporter.requestlog.search import RequestSearch
 from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
 from exporter.sources.inbox import Inboxes
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
@@ -40,6 +44,7 @@ class Metrics:
         self.pipeline = PipelineMetrics(self.registry)
         self.tail = TailMetrics(self.registry)
         self.ingest = IngestMetrics(self.registry)
+        self.request_log = RequestLogMetrics(self.registry)
 
 
 class Engine:
@@ -51,6 +56,7 @@ class Engine:
         pipeline: what `start` lets run in a thread of its own.
         exposition: of the ledger.
         ingest: the source that takes pushes, if there is one.
+        search: reads the request log, if there is one.
     """
 
     def __init__(
@@ -77,6 +83,11 @@ class Engine:
         self._feeds = [
             self._feed(source, store, kinds, metrics, inboxes) for source in config.sources
         ]
+        self._request_log: RequestLog | None = None
+        self.search: RequestSearch | None = None
+        if config.request_log.enabled:
+            self._request_log = _request_log(config, prices, store, metrics.request_log)
+            self.search = RequestSearch(config.request_log_dir, lambda: store.batch)
         self.pipeline = Pipeline(
             self._feeds,
             ledger=self.ledger,
@@ -85,6 +96,7 @@ class Engine:
             kinds=kinds,
             store=store,
             metrics=metrics.pipeline,
+            request_log=self._request_log,
             commit_interval_s=config.commit_interval,
             poll_interval_s=min(
                 (source.tail.poll_interval for source in config.sources if source.tail),
@@ -145,6 +157,8 @@ class Engine:
             return False
         for feed in self._feeds:
             feed.source.close()
+        if self._request_log is not None:
+            self._request_log.close()
         return True
 
     def not_ready(self) -> str | None:
@@ -161,6 +175,24 @@ class Engine:
 def _has_lost_its_state(store: StateStore) -> bool:
     """Files must not be read from their beginning where the state that knew them was corrupt."""
     return store.facts.replaced_corrupt and store.facts.batch == 0
+
+
+def _request_log(
+    config: c.Config, prices: Prices, store: StateStore, metrics: RequestLogMetrics
+) -> RequestLog:
+    def estimate_currency(kind: Kind) -> str:
+        price = prices.of(kind)
+        return price.currency if price else ""
+
+    return RequestLog(
+        config.request_log_dir,
+        Retention(math.ceil(config.request_log.retention / DAY_S), config.request_log.max_size),
+        metrics,
+        state=store.facts.instance_id,
+        batch=store.batch,
+        attributes=config.labels.attributes,
+        estimate_currency=estimate_currency,
+    )
 
 
 def _ingest_settings(ingest: c.IngestConfig, config: c.Config) -> IngestSettings:

@@ -8,6 +8,7 @@ import json
 import os
 import time
 import uuid
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ import structlog
 
 from exporter.errors import StateError
 from exporter.ledger import Change, Family, StoredSeries
-from exporter.record import Numbers
 from exporter.store.lock import DirectoryLock
 from exporter.vocabulary import Instrument
 
@@ -69,6 +69,7 @@ class StateStore:
 
     Attributes:
         facts: see `Facts`.
+        batch: commits so far, those since the opening included.
 
     Raises:
         StateError: the directory cannot be used; starting with nothing instead would count twice.
@@ -86,6 +87,7 @@ class StateStore:
         except BaseException:
             self._lock.release()
             raise
+        self.batch = self.facts.batch
 
     def _open(self) -> tuple[apsw.Connection, Facts]:
         if self._path.exists():
@@ -97,15 +99,9 @@ class StateStore:
         return _opened(self._path)
 
     def _move_aside(self, damage: Exception) -> None:
-        """Keep the damaged file for a look at it.
-
-        A crash in the middle is no harm: what was moved tells `_make` that this happened.
-        """
-        kept = self._path.with_name(f"{self._path.name}.corrupt-{self._clock():.0f}")
+        """Keep the damaged file for a look at it; its name tells `_make` what happened here."""
+        kept = _beside(self._path, f".corrupt-{self._clock():.0f}")
         self._path.rename(kept)
-        for suffix in ("-wal", "-shm"):
-            if (old := _beside(self._path, suffix)).exists():
-                old.rename(_beside(kept, suffix))
         log.error(
             "the state is corrupt: moved aside; series begin at zero, logs are read from their end",
             file=str(self._path),
@@ -118,7 +114,7 @@ class StateStore:
         unfinished = _beside(self._path, ".new")
         for old in (unfinished, _beside(unfinished, "-journal")):
             old.unlink(missing_ok=True)
-        replaces = any(self._path.parent.glob(f"{self._path.name}.corrupt-*"))
+        replaces_corrupt = any(self._path.parent.glob(f"{self._path.name}.corrupt-*"))
         database = apsw.Connection(str(unfinished))
         try:
             with database:
@@ -129,7 +125,7 @@ class StateStore:
                         "schema": str(SCHEMA),
                         "created": repr(self._clock()),
                         "instance_id": str(uuid.uuid4()),
-                        "replaced_corrupt": str(int(replaces)),
+                        "replaced_corrupt": str(int(replaces_corrupt)),
                         "batch": "0",
                     }.items(),
                 )
@@ -227,6 +223,7 @@ class StateStore:
                 self._database.execute("update facts set value = value + 1 where name = 'batch'")
         except apsw.Error as error:
             raise OSError(f"{self._path}: {error}") from error
+        self.batch += 1
 
     def _write(self, change: Change) -> None:
         family, rows, totals = change
@@ -238,9 +235,12 @@ class StateStore:
                 for row in born.tolist()
             ),
         )
-        ids = [family.ids[row] for row in rows.tolist()]
-        self._database.executemany(
-            "insert or replace into totals values (?, ?)", zip(ids, _blobs(totals), strict=True)
+        ids = array("q", (family.ids[row] for row in rows.tolist()))
+        # One statement for all: between statements SQLite lets other threads have the interpreter.
+        self._database.execute(
+            "insert or replace into totals"
+            " select value, substr(?2, (rowid - 1) * ?3 + 1, ?3) from carray(?1)",
+            (apsw.carray(ids), totals.tobytes(), totals.strides[0]),
         )
 
     def _move(self, source: str, values: Mapping[str, bytes | None]) -> None:
@@ -320,12 +320,6 @@ def _checked(path: Path, database: apsw.Connection) -> Facts:
 def _labels(family: Family, row: int) -> str:
     named = zip(family.attributes, family.labels[row], strict=True)
     return msgspec.json.encode({name: value for name, value in named if value}).decode()
-
-
-def _blobs(totals: Numbers) -> list[bytes]:
-    """The bytes of each row."""
-    rows: list[Any] = totals.view(np.dtype((np.void, totals.strides[0]))).ravel().tolist()
-    return rows
 
 
 def _beside(path: Path, suffix: str) -> Path:
