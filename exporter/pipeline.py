@@ -20,6 +20,7 @@ from exporter.formats.compile import Decoded, Decoder
 from exporter.ledger import Change, Ledger, PlacedExemplar
 from exporter.prices import Prices
 from exporter.record import Kinds
+from exporter.requestlog.log import RequestLog
 from exporter.selfmetrics import PipelineMetrics
 from exporter.sources import Block, Source
 from exporter.store.state import StateStore
@@ -71,6 +72,7 @@ class Pipeline:
     """Feeds, the ledger and the store.
 
     Args:
+        request_log: where each request is written to as well.
         commit_interval_s: a batch is committed when the sources have no more, or after this long.
         poll_interval_s: between two looks at idle sources.
         arrived: is set by sources that have something which cannot wait for the next look.
@@ -90,6 +92,7 @@ class Pipeline:
         kinds: Kinds,
         store: StateStore,
         metrics: PipelineMetrics,
+        request_log: RequestLog | None = None,
         commit_interval_s: float = 1.0,
         poll_interval_s: float = 0.25,
         arrived: threading.Event | None = None,
@@ -102,6 +105,7 @@ class Pipeline:
         self._kinds = kinds
         self._store = store
         self._metrics = metrics
+        self._request_log = request_log
         self._commit_interval_s = commit_interval_s
         self._poll_interval_s = poll_interval_s
         self._clock = clock
@@ -173,6 +177,7 @@ class Pipeline:
                 self._sum(feed, told.data)
                 size += len(told.data)
             else:
+                self._log(feed, told)
                 self._add(feed, told)
             if len(self._kinds) > MOST_KINDS:
                 break
@@ -191,10 +196,16 @@ class Pipeline:
             raise TypeError(f"source {feed.source.name} yields lines, and has no decoder of them")
         try:
             decoded = feed.decoder.decode(data)
+            self._log(feed, decoded)  # Here, for it reads the times, in which a line may be wrong.
         except Exception as error:
             self._decoder_failed(feed, data, error)
             return
         self._add(feed, decoded)
+
+    def _log(self, feed: Feed, decoded: Decoded) -> None:
+        if self._request_log is not None:
+            estimate = self._prices.estimate(decoded.batch)
+            self._request_log.add(feed.source.name, decoded.batch, estimate)
 
     def _add(self, feed: Feed, decoded: Decoded) -> None:
         self._tally.add(decoded.batch, self._prices.estimate(decoded.batch))
@@ -218,10 +229,15 @@ class Pipeline:
     def _commit(self, pending: _Pending) -> None:
         if pending.changes or pending.positions:
             began = time.perf_counter()
+            if self._request_log is not None:
+                self._request_log.commit(self._store.batch + 1)
             self._store.commit(pending.changes, pending.positions)
             self._metrics.commit_seconds.observe(time.perf_counter() - began)
             self._ledger.publish(pending.changes, pending.exemplars)
         self._pending = None
+        if self._request_log is not None:
+            self._request_log.committed()
+            self._request_log.tend()
         self._count(pending)
         self._tally.clear()
         if len(self._kinds) > MOST_KINDS:
