@@ -234,12 +234,12 @@ class Pipeline:
             self._store.commit(pending.changes, pending.positions)
             self._metrics.commit_seconds.observe(time.perf_counter() - began)
             self._ledger.publish(pending.changes, pending.exemplars)
-        self._pending = None
+        self._pending = None  # From here on the batch counts, whatever fails.
+        self._tally.clear()
+        self._count(pending)
         if self._request_log is not None:
             self._request_log.committed()
             self._request_log.tend()
-        self._count(pending)
-        self._tally.clear()
         if len(self._kinds) > MOST_KINDS:
             self._kinds.clear()
         for feed in self._feeds:
