@@ -281,6 +281,19 @@ class Price(Section):
         return checked(data, handler, at_least_one(data, *PRICED))
 
 
+class RequestLogConfig(Section):
+    """The request log: a row for each request, to be searched and exported."""
+
+    enabled: bool = True
+    """Whether requests are logged; when it is off, what was logged stays and is not shown."""
+
+    retention: Annotated[Duration, between(Duration("1d"), Duration("3650d"))] = Duration("14d")
+    """How long a request is kept, by its start; whole days are deleted."""
+
+    max_size: Annotated[Size, between(Size("1MiB"), Size("1024TiB"))] = Size("20GiB")
+    """Size at which the oldest days are deleted even before that."""
+
+
 class Config(Section):
     """Configuration of llm-gateway-exporter."""
 
@@ -302,6 +315,9 @@ class Config(Section):
     prices: tuple[Price, ...] = ()
     """A price list, to estimate cost where the gateway reports none."""
 
+    request_log: RequestLogConfig = RequestLogConfig()
+    """The request log: a row for each request, to be searched and exported."""
+
     commit_interval: Annotated[Duration, between(Duration("50ms"), Duration("60s"))] = Duration(
         "1s"
     )
@@ -311,6 +327,11 @@ class Config(Section):
     @classmethod
     def _coherent(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         return checked(data, handler, _incoherences(data))
+
+    @property
+    def request_log_dir(self) -> Path:
+        """Where the request log's files are."""
+        return self.state_dir / "requests"
 
 
 def load_config(path: Path) -> Config:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.requestlog.filter import Filter
+from exporter.requestlog.search import RequestSearch
 from tests.conftest import StartPrometheus
 from tests.daemon import Daemon
 from tests.prometheus import scrape_config
@@ -128,6 +130,13 @@ def test_fifty_kills_at_random_moments_lose_nothing_and_count_nothing_twice(
             20,
             "the truth in Prometheus",
         )
+    logged = [
+        request
+        for table in RequestSearch(tmp_path / "state" / "requests").export(Filter())
+        for request in table.requests()
+    ]
+    assert len({request.request_id for request in logged}) == len(logged) == writer.requests
+    assert sum(request.input_tokens or 0 for request in logged) == writer.input_tokens
     for series in prometheus.query_range(requests, began, time.time(), step_s=0.1):
         values = [sample.value for sample in series]
         assert values == sorted(values), "a step down reads as a reset, and counts everything twice"

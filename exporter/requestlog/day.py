@@ -1,0 +1,190 @@
+"""One day of the request log, open for writing: a SQLite file of blocks.
+
+Rows are numbered from zero in the order in which they came, for life. A commit appends a block of
+its own; when enough small ones have gathered they are merged. The number of the batch is written
+with its rows, in the day's own transaction and before the state's: a batch that the state does not
+know of after a crash is taken back.
+"""
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from exporter.errors import StateError
+from exporter.requestlog import blocks
+from exporter.requestlog.columns import BLOCK_ROWS, Rows, decoded, joined
+from exporter.requestlog.columns import TEXT_COLUMNS as TEXTS
+from exporter.requestlog.names import ATTRIBUTES, KINDS, Dictionary, id_hash, plain_id
+
+FORMAT = 1
+"""Version of the file format; `docs/request-log.md` describes it."""
+
+MOST_SMALL_BLOCKS = 32
+"""Blocks that are not full, before they are merged: each costs a search a few reads."""
+
+ROW_BITS = 31
+"""Bits of an id entry that are the row; the ones above are a hash of the id."""
+
+ROW_MASK = (1 << ROW_BITS) - 1
+
+BUSY_TIMEOUT_MS = 1000
+"""How long a commit waits for a person who looks into the file with a tool, before it fails."""
+
+
+class DayFile:
+    """A day's file and its only writer.
+
+    Args:
+        state, batch: the state that batches are numbered by, and its last one: what the file has of
+            a later batch is taken back. A file that was written beside another state is kept.
+
+    Attributes:
+        dictionaries: by `KINDS` and `ATTRIBUTES`; names may be added at any time.
+        rows: how many it has.
+        indexed: rows whose ids are in the index.
+
+    Raises:
+        StateError: the file is of another format.
+        apsw.Error: it cannot be opened or written, or is damaged.
+    """
+
+    def __init__(self, path: Path, state: str, batch: int) -> None:
+        self.path = path
+        self._state = state
+        self._database = apsw.Connection(str(path))
+        try:
+            self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+                self._database.execute(f"pragma {pragma}").fetchall()
+            self._make()
+            self._load(batch)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _make(self) -> None:
+        version = self._database.pragma("user_version")
+        if version not in (0, FORMAT):
+            raise StateError(
+                f"{self.path}: a request log of format {version}, this program writes {FORMAT}; "
+                "start the version that wrote it, or move the file away"
+            )
+        if version == 0:
+            with self._database:
+                self._database.execute(blocks.TABLES)
+                self._database.executemany(
+                    "insert into facts values (?, ?)",
+                    [("batch", 0), ("indexed", 0), ("rows", 0), ("rows_before", 0), ("state", "")],
+                )
+                self._database.execute(f"pragma user_version = {FORMAT}").fetchall()
+
+    def _load(self, batch: int) -> None:
+        found: list[Any] = self._database.execute("select name, value from facts").fetchall()
+        facts = dict(found)
+        self.rows: int = facts["rows"]
+        self.indexed: int = facts["indexed"]
+        self._batch: int = facts["batch"]
+        self._rows_before: int = facts["rows_before"]
+        if facts["state"] != self._state:
+            self._batch = 0
+            with self._database:
+                self._set_facts(state=self._state, batch=0)
+        elif self._batch > batch:
+            self._roll_back(batch)
+        names: list[Any] = self._database.execute(
+            "select * from names order by dictionary, number"
+        ).fetchall()
+        self.dictionaries = [
+            Dictionary(number, (value for dictionary, _, value in names if dictionary == number))
+            for number in (KINDS, ATTRIBUTES)
+        ]
+
+    def _set_facts(self, **facts: int | str) -> None:
+        self._database.executemany("update facts set value = ?2 where name = ?1", facts.items())
+
+    def _roll_back(self, batch: int) -> None:
+        """Take back the rows of the last batch."""
+        end = self._rows_before
+        with self._database:
+            for block in self._summaries("first + rows > ?", end):
+                kept = blocks.rows_of(self._database, block)[: max(0, end - block.first)]
+                blocks.delete(self._database, block)
+                if len(kept):
+                    blocks.insert(self._database, block.first, kept)
+            self._database.execute("delete from ids where (entry & ?) >= ?", (ROW_MASK, end))
+            self.indexed = min(self.indexed, end)
+            self._set_facts(batch=batch, rows=end, indexed=self.indexed)
+        self._batch, self.rows = batch, end
+
+    def append(self, rows: Rows, batch: int) -> None:
+        """Add the rows of a batch, durably, all or none; one that is there is not added again."""
+        if self._batch == batch:
+            return
+        before = self.rows
+        with self._database:
+            self._add(rows)
+            for dictionary in self.dictionaries:
+                new = enumerate(dictionary.names[dictionary.stored :], dictionary.stored)
+                self._database.executemany(
+                    "insert into names values (?, ?, ?)",
+                    [(dictionary.number, number, name) for number, name in new],
+                )
+            self._set_facts(batch=batch, rows=before + len(rows), rows_before=before)
+        for dictionary in self.dictionaries:
+            dictionary.stored = len(dictionary.names)
+        self._batch, self.rows, self._rows_before = batch, before + len(rows), before
+
+    def _add(self, rows: Rows) -> None:
+        """Rows as blocks, together with the small ones before them if those are many or enough."""
+        first = self.rows
+        small = self._small_blocks()
+        waiting = sum(block.rows for block in small)
+        if small and (waiting + len(rows) >= BLOCK_ROWS or len(small) >= MOST_SMALL_BLOCKS):
+            parts = [blocks.rows_of(self._database, block) for block in small]
+            rows = joined([*parts, rows])
+            first = small[0].first
+            for block in small:
+                blocks.delete(self._database, block)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            blocks.insert(self._database, first + start, rows[start : start + BLOCK_ROWS])
+
+    def _small_blocks(self) -> list[blocks.Block]:
+        """Those at the end that are not full, oldest first."""
+        newest = list(
+            blocks.summaries(self._database, f"true order by first desc limit {MOST_SMALL_BLOCKS}")
+        )
+        small = []
+        for block in newest:
+            if block.rows >= BLOCK_ROWS:
+                break
+            small.append(block)
+        return small[::-1]
+
+    def _summaries(self, where: str, *values: int) -> list[blocks.Block]:
+        return list(blocks.summaries(self._database, f"{where} order by first", *values))
+
+    def index(self, most_blocks: int) -> None:
+        """Index the ids of so many more blocks."""
+        entries = array("q")
+        indexed = self.indexed
+        where = "first + rows > ? order by first limit ?"
+        for block in blocks.summaries(self._database, where, indexed, most_blocks):
+            texts = decoded(blocks.read(self._database, block.first, [TEXTS["request_id"]])).texts
+            for row, request_id in enumerate(texts.get("request_id", ()), block.first):
+                if request_id and row >= self.indexed:
+                    entries.append((id_hash(plain_id(request_id)) << ROW_BITS) | row)
+            indexed = block.end
+        with self._database:
+            # One statement for all: between statements SQLite lets go of the interpreter.
+            self._database.execute(
+                "insert into ids select value from carray(?) order by value",
+                (apsw.carray(entries),),
+            )
+            self._set_facts(indexed=indexed)
+        self.indexed = indexed
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file."""
+        self._database.close()

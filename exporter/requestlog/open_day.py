@@ -1,0 +1,148 @@
+"""A day of the request log, open for reading."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+import numpy as np
+
+from exporter.errors import StateError
+from exporter.requestlog import blocks
+from exporter.requestlog.blocks import Block
+from exporter.requestlog.columns import KIND_COLUMN, decoded
+from exporter.requestlog.day import FORMAT
+from exporter.requestlog.files import DayName
+from exporter.requestlog.filter import Filter, Selection
+from exporter.requestlog.names import ATTRIBUTES, KINDS, LoggedKind
+from exporter.requestlog.request import Table, table
+
+BUSY_TIMEOUT_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Dictionaries:
+    """Names of a day by number; a file's only grow, so what was read stays right."""
+
+    kinds: tuple[LoggedKind, ...] = ()
+    attributes: tuple[dict[str, str], ...] = ()
+
+
+class OpenDay:
+    """A connection to a day's file, for one thread; as a context, one view of it.
+
+    Attributes:
+        rows: those that may be shown.
+        indexed: rows whose ids are in the index.
+        kinds, attributes: its dictionaries.
+    """
+
+    def __init__(
+        self,
+        name: DayName,
+        database: apsw.Connection,
+        published: int | None,
+        known: _Dictionaries,
+    ) -> None:
+        self.name = name
+        self.database = database
+        self._selected: tuple[Filter, Selection] | None = None
+        with database:
+            found: list[Any] = database.execute("select name, value from facts").fetchall()
+            facts = dict(found)
+            is_shown = published is None or facts["batch"] <= published
+            self.rows: int = facts["rows"] if is_shown else facts["rows_before"]
+            self.indexed: int = facts["indexed"]
+            kinds = self._names(KINDS, len(known.kinds))
+            attributes = self._names(ATTRIBUTES, len(known.attributes))
+        self.kinds = (*known.kinds, *(LoggedKind(*json.loads(text)) for text in kinds))
+        self.attributes = (*known.attributes, *(json.loads(text) for text in attributes))
+
+    def _names(self, dictionary: int, known: int) -> list[str]:
+        query = "select value from names where dictionary = ? and number >= ? order by number"
+        found: list[Any] = self.database.execute(query, (dictionary, known)).fetchall()
+        return [text for (text,) in found]
+
+    def __enter__(self) -> Self:
+        self.database.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.database.__exit__(None, None, None)
+        self.database.close()
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """A context without one view, so that nothing is held between two blocks."""
+        try:
+            yield
+        finally:
+            self.database.close()
+
+    def selection(self, wanted: Filter) -> Selection:
+        """The filter for this day; made once."""
+        if self._selected is None or self._selected[0] is not wanted:
+            self._selected = wanted, Selection(wanted, self.kinds, self.attributes)
+        return self._selected[1]
+
+    def block_of(self, row: int) -> Block | None:
+        """The block that holds a row."""
+        where = "first <= ? order by first desc limit 1"
+        return next(blocks.summaries(self.database, where, row), None)
+
+    def table(self, block: Block, rows: Sequence[int]) -> Table:
+        """Some rows of a block, by their numbers in the day."""
+        places = np.array(rows, np.int64) - block.first
+        whole = blocks.rows_of(self.database, block)
+        return table(whole, places, block.first, str(self.name), self.kinds, self.attributes)
+
+    def count(self, block: Block, wanted: Filter) -> Iterator[tuple[int, int]]:
+        """Numbers of the kinds in a block, and how many of its rows that match have each."""
+        is_whole = wanted.earliest <= block.earliest and block.latest <= wanted.latest
+        if is_whole and not wanted.attributes and not wanted.min_latency:
+            kinds = decoded(blocks.read(self.database, block.first, [KIND_COLUMN])).kinds
+        else:
+            kinds = self.selection(wanted).matches(self.database, block)[2]
+        counts = np.bincount(kinds[: max(0, self.rows - block.first)])
+        for number in np.flatnonzero(counts).tolist():
+            if wanted.wants_kind(self.kinds[number]):
+                yield number, int(counts[number])
+
+
+class DictionaryCache:
+    """Opens days, and remembers their dictionaries: to parse them costs more than all the rest."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[DayName, int], _Dictionaries] = {}
+
+    def open(self, directory: Path, name: DayName, published: int | None) -> OpenDay | None:
+        """A day's file; None if it is gone, or not made yet.
+
+        Raises:
+            StateError: it is of another format.
+            apsw.Error: it cannot be read.
+        """
+        path = name.path(directory)
+        try:
+            key = name, path.stat().st_ino
+            database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        except (FileNotFoundError, apsw.CantOpenError):
+            self._known = {k: v for k, v in self._known.items() if k[0] != name}
+            return None
+        try:
+            database.set_busy_timeout(BUSY_TIMEOUT_MS)
+            version = database.pragma("user_version")
+            if version == 0:
+                database.close()
+                return None
+            if version != FORMAT:
+                raise StateError(f"{path}: a request log of format {version}, not {FORMAT}")
+            day = OpenDay(name, database, published, self._known.get(key, _Dictionaries()))
+        except BaseException:
+            database.close()
+            raise
+        self._known[key] = _Dictionaries(day.kinds, day.attributes)
+        return day

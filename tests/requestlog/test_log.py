@@ -1,0 +1,242 @@
+"""What is kept: across crashes, days, damage and limits."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from exporter.errors import StateError
+from exporter.requestlog import names
+from exporter.requestlog.columns import BLOCK_ROWS
+from exporter.requestlog.filter import Filter
+from exporter.requestlog.log import INDEX_BLOCKS
+from tests.requestlog.logging_requests import DAY_S, NOON, Logging, a_request, day_text, ids
+
+
+def everything(log: Logging) -> list[str]:
+    found = [r.request_id for table in log.search.export(Filter()) for r in table.requests()]
+    return sorted(map(str, found))
+
+
+def test_a_batch_that_the_state_does_not_know_of_is_taken_back_at_start(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(*[a_request(f"kept-{n:04}") for n in range(1500)])
+    lost = [a_request(f"lost-{n}") for n in range(1000)]
+    log.add(*lost)  # fills a block together with the rows before it
+    log.log.commit(log.batch + 1)
+    log.restart()
+    assert everything(log) == [f"kept-{n:04}" for n in range(1500)]
+    log.write(*lost)
+    assert len(everything(log)) == 2500
+    assert len(set(everything(log))) == 2500
+
+
+def test_a_batch_is_taken_back_from_each_of_its_days(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(a_request("kept"), a_request("kept too", NOON - DAY_S))
+    lost = [
+        a_request("lost"),
+        a_request("lost too", NOON - DAY_S),
+        a_request("far", NOON - 5 * DAY_S),
+    ]
+    log.add(*lost)
+    log.log.commit(log.batch + 1)
+    log.restart()
+    assert everything(log) == ["kept", "kept too"]
+
+
+def test_what_is_taken_back_is_no_longer_found_by_its_id(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(a_request("kept"))
+    log.add(a_request("lost"))
+    log.log.commit(log.batch + 1)
+    log.log.finish()  # its id is in the index
+    log.restart()
+    log.write(a_request("next"))
+    assert log.search.find("lost") == []
+    assert ids(log.search.find("next")) == ["next"]
+    assert ids(log.search.find("kept")) == ["kept"]
+
+
+def test_a_commit_that_is_tried_again_adds_nothing_twice(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.add(a_request("once"), a_request("then", NOON - DAY_S))
+    log.log.commit(1)
+    log.log.commit(1)  # the state's commit failed in between
+    log.batch = 1
+    log.log.committed()
+    assert everything(log) == ["once", "then"]
+
+
+def test_rows_of_another_state_are_kept(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    for n in range(3):
+        log.write(a_request(f"before-{n}"))
+    log.batch = 0  # the state was lost, and begins anew
+    log.restart(state="another")
+    log.write(a_request("after"))
+    assert everything(log) == ["after", "before-0", "before-1", "before-2"]
+
+
+def test_many_small_commits_become_few_blocks(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    for n in range(100):
+        log.write(a_request(f"{n:03}"))
+    assert everything(log) == [f"{n:03}" for n in range(100)]
+    database = sqlite3.connect(tmp_path / f"{day_text()}.db")
+    assert database.execute("select count(*) from blocks").fetchone()[0] <= 33
+    database.close()
+
+
+def test_a_request_goes_to_the_day_on_which_it_started(tmp_path: Path) -> None:
+    midnight = NOON - 12 * 3600
+    log = Logging(tmp_path)
+    log.write(a_request("before", midnight - 0.001), a_request("at", midnight))
+    assert [p.name for p in sorted(tmp_path.glob("*.db"))] == [
+        f"{day_text(1)}.db",
+        f"{day_text()}.db",
+    ]
+    assert ids(log.search.page(Filter(), 10).requests) == ["at", "before"]
+
+
+@pytest.mark.parametrize("start", [float("nan"), NOON + DAY_S, -1.0, 1e300])
+def test_a_start_that_is_unknown_or_impossible_is_the_arrival(tmp_path: Path, start: float) -> None:
+    log = Logging(tmp_path, now=NOON + 60)
+    log.write(a_request("odd", start))
+    [found] = log.search.find("odd")
+    assert found.start_time == "2026-11-23T12:01:00.000000Z"
+
+
+def test_days_beyond_the_retention_are_deleted_and_late_requests_for_them_dropped(
+    tmp_path: Path,
+) -> None:
+    log = Logging(tmp_path, days=2)
+    log.write(a_request("today"), a_request("oldest", NOON - 2 * DAY_S))
+    log.write(a_request("too late", NOON - 3 * DAY_S))
+    assert everything(log) == ["oldest", "today"]
+    assert log.value("rows_dropped_total", reason="expired") == 1
+    log.now += DAY_S
+    log.log.tend()
+    assert everything(log) == ["today"]
+    assert not list(tmp_path.glob(f"{day_text(2)}*"))
+
+
+def test_the_oldest_days_go_when_the_size_limit_is_reached(tmp_path: Path) -> None:
+    log = Logging(tmp_path, max_bytes=400_000)
+    for ago in (3, 2, 1, 0):
+        log.write(*[a_request(f"{ago}-{n}" * 20, NOON - ago * DAY_S) for n in range(1500)])
+    log.log.tend()
+    kept = {name[0] for name in everything(log)}
+    assert "0" in kept
+    assert "3" not in kept
+    assert 0 < (log.value("bytes") or 0) <= 400_000
+
+
+def test_today_alone_may_fill_the_log_and_then_requests_are_dropped_and_counted(
+    tmp_path: Path,
+) -> None:
+    log = Logging(tmp_path, max_bytes=50_000)
+    log.write(*[a_request(f"{n}" * 20) for n in range(2000)])
+    log.log.tend()
+    log.write(a_request("no room"))
+    assert log.value("rows_dropped_total", reason="full") == 1
+    assert "no room" not in everything(log)
+    log.now += 15 * DAY_S
+    log.log.tend()
+    log.write(a_request("room again", log.now))
+    assert everything(log) == ["room again"]
+
+
+def test_a_day_that_is_over_is_indexed_little_by_little_and_closed(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    rows = BLOCK_ROWS * INDEX_BLOCKS + 5
+    log.write(*[a_request(f"id-{n}") for n in range(rows)])
+    log.log.tend()
+    assert _indexed(tmp_path) == 0
+    log.now = NOON + DAY_S
+    log.log.tend()
+    assert _indexed(tmp_path) == BLOCK_ROWS * INDEX_BLOCKS
+    log.log.tend()
+    log.log.tend()
+    assert not list(tmp_path.glob("*-wal"))
+    assert _indexed(tmp_path) == rows
+    log.write(a_request("late"))
+    assert ids(log.search.find("late")) == ["late"]
+    assert ids(log.search.find("id-17")) == ["id-17"]
+
+
+def _indexed(directory: Path) -> int:
+    database = apsw.Connection(str(directory / f"{day_text()}.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found: list[Any] = database.execute(
+            "select value from facts where name = 'indexed'"
+        ).fetchall()
+        return int(found[0][0])
+    finally:
+        database.close()
+
+
+def test_more_kinds_than_a_dictionary_has_room_for_are_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "MOST_NAMES", 4)
+    log = Logging(tmp_path)
+    log.write(*[a_request(f"{n}", model=f"model-{n}") for n in range(6)])
+    models = {r.request_id: r.model for r in log.search.page(Filter(), 10).requests}
+    assert models == {
+        "0": "model-0", "1": "model-1", "2": "model-2", "3": "other", "4": "other", "5": "other",
+    }  # fmt: skip
+    log.restart()
+    log.write(a_request("6", model="model-6"), a_request("7", model="model-1"))
+    models = {r.request_id: r.model for r in log.search.page(Filter(), 10).requests}
+    assert (models["6"], models["7"]) == ("other", "model-1")
+
+
+def test_a_damaged_day_is_moved_aside_and_the_others_are_shown(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(a_request("today"), a_request("yesterday", NOON - DAY_S))
+    log.log.close()
+    (tmp_path / f"{day_text(1)}.db").write_bytes(b"damaged" * 1000)
+    log.restart()
+    assert everything(log) == ["today"]
+    assert list(tmp_path.glob(f"{day_text(1)}.db.corrupt-*"))
+
+
+def test_a_file_of_a_later_format_is_a_refusal_that_names_it(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(a_request("today"))
+    log.log.close()
+    path = tmp_path / f"{day_text()}.db"
+    database = sqlite3.connect(path)
+    database.execute("pragma user_version = 2")
+    database.close()
+    with pytest.raises(StateError, match=rf"{path}: a request log of format 2, .* writes 1"):
+        log.restart()
+    with pytest.raises(StateError, match="of format 2, not 1"):
+        everything(log)
+
+
+def test_a_commit_that_cannot_be_written_is_an_os_error_and_loses_nothing(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(a_request("first"))
+    log.add(a_request("second"))
+    other = apsw.Connection(str(tmp_path / f"{day_text()}.db"))
+    other.execute("begin immediate")
+    with pytest.raises(OSError, match=r"request log: .*locked"):
+        log.commit()
+    other.close()
+    log.commit()
+    assert everything(log) == ["first", "second"]
+
+
+def test_kinds_may_be_forgotten_between_two_batches(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    for model in ("one", "two"):
+        log.write(a_request(model, model=model))
+        log.kinds.clear()
+    assert {r.request_id: r.model for r in log.search.page(Filter(), 9).requests} == {
+        "one": "one",
+        "two": "two",
+    }
