@@ -1,13 +1,13 @@
 """The files that definitions become: rules for several rulers, their unit tests, Alertmanager's."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import indent
 
-import yaml
-
-from exporter.alerting import promql as q
 from exporter.alerting.alertmanager import configuration, remarks
 from exporter.alerting.definitions import Definitions
+from exporter.alerting.records import Records
+from exporter.alerting.rulefile import alert_text, group_text, yaml_text
 from exporter.alerting.rules import AlertRule, Group, groups_of
 from exporter.alerting.slo_tests import slo_cases_of
 from exporter.alerting.unit_tests import Case, cases_of, document
@@ -26,6 +26,18 @@ class RuleObject:
     api_version: str
     kind: str
 
+    def text(self, number: int, groups: Sequence[str]) -> str:
+        """An object with groups, given as YAML."""
+        head = {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "metadata": {
+                "name": f"llm-gateway-{number}",
+                "labels": {"app": "llm-gateway-exporter"},
+            },
+        }
+        return f"{MADE_BY}{yaml_text(head)}spec:\n  groups:\n{indent(''.join(groups), '  ')}"
+
 
 OBJECTS = (
     RuleObject("prometheus-operator", "monitoring.coreos.com/v1", "PrometheusRule"),
@@ -36,17 +48,21 @@ OBJECTS = (
 def files_of(definitions: Definitions) -> dict[str, str]:
     """Every file made of definitions, by its path: its text."""
     groups = [part for group in groups_of(definitions) for part in split(group)]
-    texts = {group.name: _text({"groups": [group_document(group)]}) for group in groups}
-    files = {f"prometheus/{name}.yaml": text for name, text in texts.items()}
+    texts = {group.name: group_text(group) for group in groups}
+    files = {f"prometheus/{name}.yaml": _rule_file(text) for name, text in texts.items()}
     for name, text in texts.items():
-        files[f"mimir/{name}.yaml"] = text.replace("groups:", f"namespace: {name}\ngroups:", 1)
+        files[f"mimir/{name}.yaml"] = f"{MADE_BY}namespace: {name}\ngroups:\n{text}"
     for kind in OBJECTS:
-        for number, parts in enumerate(packed(groups, LARGEST_OBJECT), start=1):
-            files[f"{kind.directory}/rules-{number}.yaml"] = _object(kind, number, parts)
+        for number, parts in enumerate(packed(list(texts.values()), LARGEST_OBJECT), start=1):
+            files[f"{kind.directory}/rules-{number}.yaml"] = kind.text(number, parts)
     files |= tests_of(definitions)
     notes = "".join(f"# {line}\n" for text in remarks(definitions) for line in text.splitlines())
-    files["alertmanager.yaml"] = _text(configuration(definitions), notes)
+    files["alertmanager.yaml"] = MADE_BY + notes + yaml_text(configuration(definitions))
     return files
+
+
+def _rule_file(groups: str) -> str:
+    return f"{MADE_BY}groups:\n{groups}"
 
 
 def tests_of(definitions: Definitions) -> dict[str, str]:
@@ -70,8 +86,8 @@ def tests_of(definitions: Definitions) -> dict[str, str]:
 def _test(name: str, group: Group, cases: Sequence[Case]) -> dict[str, str]:
     rules = f"rules/{name}.yaml"
     return {
-        f"tests/{name}.yaml": _text(document(rules, cases, group.interval_s)),
-        f"tests/{rules}": _text({"groups": [group_document(group)]}),
+        f"tests/{name}.yaml": MADE_BY + yaml_text(document(rules, cases, group.interval_s)),
+        f"tests/{rules}": _rule_file(group_text(group)),
     }
 
 
@@ -81,10 +97,10 @@ def split(group: Group) -> Iterator[Group]:
     Records stay together, for they are chained. Alerts of the later groups read them up to one
     interval later.
     """
-    room = LARGEST_OBJECT - len(_text({"groups": [group_document(Group("", group.records))]}))
+    room = LARGEST_OBJECT - _size(group_text(Group(group.name, group.records)))
     parts: list[list[AlertRule]] = [[]]
     for alert in group.alerts:
-        size = len(_text([_alert(alert)])) * 5 // 4  # Indentation and quotes come on top.
+        size = _size(alert_text(alert))
         if size > room and parts[-1]:
             parts.append([])
             room = LARGEST_OBJECT
@@ -92,15 +108,15 @@ def split(group: Group) -> Iterator[Group]:
         parts[-1].append(alert)
     yield Group(group.name, group.records, parts[0])
     for number, alerts in enumerate(parts[1:], start=2):
-        yield Group(f"{group.name}-{number}", type(group.records)(group.interval_s), alerts)
+        yield Group(f"{group.name}-{number}", Records(group.interval_s), alerts)
 
 
-def packed(groups: Sequence[Group], limit: int) -> Iterator[list[Group]]:
-    """Groups in as few lists as keep each below a size, in order."""
-    held: list[Group] = []
+def packed(groups: Sequence[str], limit: int) -> Iterator[list[str]]:
+    """Groups, as YAML, in as few lists as keep each below a size, in order."""
+    held: list[str] = []
     size = 0
     for group in groups:
-        own = len(_text({"groups": [group_document(group)]})) * 5 // 4
+        own = _size(group)
         if held and size + own > limit:
             yield held
             held, size = [], 0
@@ -110,57 +126,6 @@ def packed(groups: Sequence[Group], limit: int) -> Iterator[list[Group]]:
         yield held
 
 
-def group_document(group: Group) -> dict[str, object]:
-    """A group as Prometheus reads it."""
-    records = [
-        {"record": record.name, "expr": str(record.expression)}
-        for record in group.records.rules.values()
-    ]
-    return {
-        "name": group.name,
-        "interval": q.duration(group.interval_s),
-        "rules": [*records, *map(_alert, group.alerts)],
-    }
-
-
-def _alert(rule: AlertRule) -> Mapping[str, object]:
-    document: dict[str, object] = {"alert": rule.name, "expr": str(rule.expression)}
-    if rule.for_s:
-        document["for"] = q.duration(rule.for_s)
-    if rule.keep_firing_for_s:
-        document["keep_firing_for"] = q.duration(rule.keep_firing_for_s)
-    return document | {"labels": dict(rule.labels), "annotations": dict(rule.annotations)}
-
-
-def _object(kind: RuleObject, number: int, groups: Sequence[Group]) -> str:
-    return _text(
-        {
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
-            "metadata": {
-                "name": f"llm-gateway-{number}",
-                "labels": {"app": "llm-gateway-exporter"},
-            },
-            "spec": {"groups": [group_document(group) for group in groups]},
-        }
-    )
-
-
-class _Dumper(yaml.CSafeDumper):
-    """Texts of several lines as blocks, in which a person can read a query."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
-def _text(document: object, notes: str = "") -> str:
-    body = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-    return MADE_BY + notes + body
+def _size(text: str) -> int:
+    """Bytes of a text within an object, where its lines are indented by up to six characters."""
+    return len(text.encode()) + 6 * text.count("\n")

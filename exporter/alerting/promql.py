@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import promql_parser
@@ -121,6 +122,7 @@ def _operand(expression: Promql) -> str:
     return expression if isinstance(expression, Operand) else f"({expression})"
 
 
+@lru_cache(maxsize=65_536)
 def checked(expression: Promql) -> Promql:
     """The expression as a parser prints it, over several lines where it is long.
 
