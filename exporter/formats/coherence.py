@@ -34,7 +34,9 @@ def incoherences(spec: "FormatSpec") -> Iterator[Finding]:
         yield ("pattern",), "JSON lines have no pattern; did you mean lines: text?"
     if spec.has_flat_paths and (spec.roots or spec.embedded):
         yield (), "roots and embedded go into objects, and these lines have none"
-    groups = re.compile(spec.pattern or "").groupindex if spec.lines == "text" else None
+    groups = None
+    if spec.lines == "text" and spec.pattern is not None:
+        groups = re.compile(spec.pattern).groupindex
     for steps, path in paths_of(spec, ()):
         if groups is not None and path not in groups:
             yield steps, unknown(f"group {quoted(path)} of the pattern", path, groups)
