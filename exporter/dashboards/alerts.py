@@ -67,6 +67,7 @@ def _firing() -> list[PanelBuilder]:
         return binary(aggregate("count", latest), "or", Operand("vector(0)"))
 
     by = ("severity", "alertname", MODEL, PROVIDER, "alertstate")
+    fired = call("max_over_time", _alerts("firing").select(BUCKET.length, BUCKET.end))
     latest = aggregate("count", call("last_over_time", _active().select("5m")), by=by)
     return [
         stat(
@@ -75,7 +76,7 @@ def _firing() -> list[PanelBuilder]:
                 "Alerts of these rules that fire at the range's end. Zero is also what Prometheus "
                 "says where the rules are not loaded.",
                 width=3,
-                height=4,
+                height=8,
             ),
             count("firing"),
             levels=FIRING_LEVELS,
@@ -99,17 +100,17 @@ def _firing() -> list[PanelBuilder]:
             [Column("Alerts", latest)],
             "Alerts",
         ),
-        lines(
+        bars(
             About(
                 "Alerts over time",
-                "How many fired. One that comes and goes needs a longer time to fire, or a look.",
+                "How many fired in each bucket. One that comes and goes needs a longer time to "
+                "fire, or a look.",
                 width=9,
                 height=8,
                 empty="Nothing fired",
             ),
-            Query(
-                aggregate("count", _alerts("firing").select(), by=("alertname",)), "{{alertname}}"
-            ),
+            Query(aggregate("count", fired, by=("alertname",)), "{{alertname}}"),
+            legend_right=False,
         ),
     ]
 
@@ -191,7 +192,7 @@ def _by_model(figures: Figures) -> PanelBuilder:
             _spent(figures, _last(seconds), by),
             "none",
             BURN_LEVELS,
-            130,
+            140,
             decimals=1,
         )
         for name, seconds in WINDOWS.items()

@@ -17,9 +17,6 @@ from exporter.dashboards.options import Options
 STATE_CREATED = "llm_gateway_exporter_state_created_timestamp_seconds"
 """When an exporter's state began: one series for each exporter."""
 
-LATELY = "10m"
-"""How far before an instant a scrape may lie to be good for it, and cheap to find."""
-
 LONGEST_OUTAGE = "6h"
 """How long an exporter may be away without what it counted meanwhile being lost."""
 
@@ -67,15 +64,18 @@ class Period:
         end: offset of its end, "" for the query's time itself.
         start: offset of its start.
         began: its start in epoch seconds.
+        lately: how far before an end a scrape may lie to be good for it. A range that ends with the
+            running hour ends up to an hour from now.
     """
 
     length: str
     end: str
     start: str
     began: Promql
+    lately: str = "1h"
 
 
-BUCKET = Period("${granularity}s", "-${granularity}s", "", Operand("time()"))
+BUCKET = Period("${granularity}s", "-${granularity}s", "", Operand("time()"), "10m")
 """It begins at the query's time: bars stand at their start, and the running one shows."""
 
 RANGE = Period("${__range_s}s", "", "${__range_s}s", Promql("time() - ${__range_s}"))
@@ -116,9 +116,9 @@ class Amounts:
         - Where Prometheus meets an exporter for the first time, or its address changed, what was
           seen counts, and never the exporter's whole past.
         """
-        end = self._last(series, period.length, period.end)
+        end = _last(series, period.length, period.end, period.lately)
         least = call("min_over_time", series.sparse.select(period.length, period.end))
-        start = self._last(series, LONGEST_OUTAGE, period.start)
+        start = _last(series, LONGEST_OUTAGE, period.start, period.lately)
         grown = binary(binary(end, "-", start), ">=", number(0))
         born = binary(
             # Adding zero takes the name off, as the difference has none.
@@ -127,13 +127,6 @@ class Amounts:
             self._complete(period),
         )
         return binary(binary(grown, "or", born), "or", binary(end, "-", least))
-
-    def _last(self, series: Series, window: str, offset: str) -> Promql:
-        """The last value in a window; recordings stand in where there was no scrape lately."""
-        last = call("last_over_time", series.sparse.select(window, offset))
-        if not series.recorded:
-            return last
-        return binary(call("last_over_time", series.select(LATELY, offset)), "or", last)
 
     def _complete(self, period: Period) -> Promql:
         """The exporters all of whose counting in the period is to be seen."""
@@ -161,3 +154,11 @@ class Amounts:
         steps = binary(grown, "or", binary(now, "+", number(0)))
         shift = f"{period.end}{step_s * 1000 - 1}ms" if ahead else f"-{off_grid}"
         return Operand(f"sum_over_time(({steps})[{period.length}:{step}] offset {shift})")
+
+
+def _last(series: Series, window: str, offset: str, lately: str) -> Promql:
+    """The last value in a window; recordings stand in where there was no scrape lately."""
+    last = call("last_over_time", series.sparse.select(window, offset))
+    if not series.recorded:
+        return last
+    return binary(call("last_over_time", series.select(lately, offset)), "or", last)

@@ -1,7 +1,7 @@
 """Analytics: what was used, how well it went, how fast it was, by model."""
 
 from exporter import vocabulary as v
-from exporter.alerting.promql import Promql, aggregate, binary, call, number
+from exporter.alerting.promql import Operand, Promql, aggregate, binary, call, number
 from exporter.dashboards import board, recordings
 from exporter.dashboards.amounts import BEFORE, BUCKET, RANGE, STATE_CREATED, Period, Series
 from exporter.dashboards.board import Board, Section
@@ -92,7 +92,14 @@ def headline(figures: Figures, options: Options) -> list[PanelBuilder]:
         "numbers stand still.",
         "dateTimeFromNow",
         width=4,
-        height=7,
+        height=4,
+        empty="No exporter",
+    )
+    known = About(
+        "Exporters",
+        "How many were heard of in the time range. One whose address changed counts twice.",
+        width=4,
+        height=3,
         empty="No exporter",
     )
     return [
@@ -131,6 +138,7 @@ def headline(figures: Figures, options: Options) -> list[PanelBuilder]:
         trend("Requests over time", figures.requests(BUCKET), "short", bar=True),
         trend("Latency over time", figures.mean(latency, BUCKET), "s", bar=False),
         trend("Success rate over time", figures.success_rate(BUCKET), "percentunit", bar=False),
+        stat(known, _exporters(options)),
     ]
 
 
@@ -138,6 +146,11 @@ def _newest(options: Options) -> Promql:
     created = Series(STATE_CREATED, (board.of_job(options),))
     times = Promql(f"timestamp({created.select()})[${{__range_s}}s:1m]")
     return binary(aggregate("max", call("max_over_time", times)), "*", number(1000))
+
+
+def _exporters(options: Options) -> Promql:
+    created = Series(STATE_CREATED, (board.of_job(options),))
+    return aggregate("count", call("last_over_time", created.select("${__range_s}s")))
 
 
 def _tokens(figures: Figures) -> list[PanelBuilder]:
@@ -156,28 +169,34 @@ def _tokens(figures: Figures) -> list[PanelBuilder]:
         bars(
             About(
                 "Tokens by type",
-                "Input and output, which add up to all tokens. Cached input is a part of the "
-                "input, reasoning a part of the output: they stand apart. Little cached input "
-                "where prompts share a beginning is money lost.",
+                "Parts that add up to all tokens. Little cached input where prompts share a "
+                "beginning is money lost; much reasoning is paid for and not shown to anybody.",
                 width=9,
                 height=10,
             ),
             *kinds_of_tokens(figures, BUCKET),
-            stacked=False,
             legend_right=False,
         ),
     ]
 
 
 def kinds_of_tokens(figures: Figures, period: Period) -> list[Query]:
-    """Input and output, and the parts of them that are known apart."""
-    cached = figures.series(v.CACHED_INPUT_TOKENS)
-    reasoning = figures.series(v.REASONING_OUTPUT_TOKENS)
+    """Tokens by type. What is cached, written or reasoning is a part of input or output."""
+    cached = figures.amount(figures.series(v.CACHED_INPUT_TOKENS), period)
+    written = figures.amount(figures.series(v.CACHE_CREATION_INPUT_TOKENS), period)
+    reasoning = figures.amount(figures.series(v.REASONING_OUTPUT_TOKENS), period)
+
+    def rest(whole: Promql, *parts: Promql) -> Promql:
+        for part in parts:
+            whole = binary(whole, "-", binary(part, "or", Operand("vector(0)")))
+        return whole
+
     return [
-        Query(figures.tokens(period, kind="input"), "input"),
-        Query(figures.amount(cached, period), "cached input"),
-        Query(figures.tokens(period, kind="output"), "output"),
-        Query(figures.amount(reasoning, period), "reasoning output"),
+        Query(rest(figures.tokens(period, kind="input"), cached, written), "plain input"),
+        Query(cached, "cached input"),
+        Query(written, "input written to cache"),
+        Query(rest(figures.tokens(period, kind="output"), reasoning), "plain output"),
+        Query(reasoning, "reasoning output"),
     ]
 
 
@@ -194,8 +213,12 @@ def _usage(figures: Figures) -> list[PanelBuilder]:
                 width=9,
                 height=7,
             ),
-            [Key(OPERATION, "Type of model"), Key(modality, "Modality"), Key(unit, "Unit")],
-            [Column("Used", figures.amount(usage, RANGE, (OPERATION, modality, unit)), width=130)],
+            [
+                Key(OPERATION, "Type of model"),
+                Key(modality, "Modality", width=85),
+                Key(unit, "Unit", width=95),
+            ],
+            [Column("Used", figures.amount(usage, RANGE, (OPERATION, modality, unit)), width=120)],
             "Used",
         ),
         rows(
@@ -208,10 +231,10 @@ def _usage(figures: Figures) -> list[PanelBuilder]:
                 height=7,
                 empty="No prices known",
             ),
-            [Key(currency, "Currency"), Key(source, "Source")],
+            [Key(currency, "Currency", width=95), Key(source, "Source")],
             [
                 Column(
-                    "Cost", figures.amount(cost, RANGE, (currency, source)), width=130, decimals=2
+                    "Cost", figures.amount(cost, RANGE, (currency, source)), width=110, decimals=2
                 )
             ],
             "Cost",
@@ -251,28 +274,22 @@ def _models(figures: Figures, options: Options) -> PanelBuilder:
 
     tokens, requests = recordings.TOKENS_PER_MINUTE, recordings.REQUESTS_PER_MINUTE
     latency, first = figures.durations, figures.first_tokens
+    ttft_p95 = figures.quantile(0.95, first, RANGE, ROW)
+    latency_p95 = figures.quantile(0.95, latency, RANGE, ROW)
     columns = [
-        Column("Calls", figures.requests(RANGE, ROW)),
-        Column(
-            "Success", figures.success_rate(RANGE, ROW), "percentunit", SUCCESS_LEVELS, decimals=2
-        ),
-        Column("Errors", figures.failures(RANGE, ROW), levels=ERROR_LEVELS, width=75),
-        Column("RPM now", now(requests)),
-        Column("RPM peak", peak(requests)),
-        Column("TPM now", now(tokens)),
-        Column("TPM peak", peak(tokens)),
-        Column("TTFT avg", figures.mean(first, RANGE, ROW), "s", FIRST_TOKEN_LEVELS),
-        Column("TTFT p95", figures.quantile(0.95, first, RANGE, ROW), "s", FIRST_TOKEN_LEVELS),
-        Column("Latency avg", figures.mean(latency, RANGE, ROW), "s", LATENCY_LEVELS, width=100),
-        Column(
-            "Latency p95",
-            figures.quantile(0.95, latency, RANGE, ROW),
-            "s",
-            LATENCY_LEVELS,
-            width=100,
-        ),
-        Column("Tokens in", figures.tokens(RANGE, ROW, "input"), width=110),
-        Column("Tokens out", figures.tokens(RANGE, ROW, "output"), width=110),
+        Column("Calls", figures.requests(RANGE, ROW), width=75),
+        Column("Success", figures.success_rate(RANGE, ROW), "percentunit", SUCCESS_LEVELS, 80, 2),
+        Column("Errors", figures.failures(RANGE, ROW), levels=ERROR_LEVELS, width=65),
+        Column("RPM now", now(requests), width=80),
+        Column("RPM peak", peak(requests), width=82),
+        Column("TPM now", now(tokens), width=80),
+        Column("TPM peak", peak(tokens), width=82),
+        Column("TTFT avg", figures.mean(first, RANGE, ROW), "s", FIRST_TOKEN_LEVELS, 80),
+        Column("TTFT p95", ttft_p95, "s", FIRST_TOKEN_LEVELS, 80),
+        Column("Latency avg", figures.mean(latency, RANGE, ROW), "s", LATENCY_LEVELS, 95),
+        Column("Latency p95", latency_p95, "s", LATENCY_LEVELS, 95),
+        Column("Tokens in", figures.tokens(RANGE, ROW, "input"), width=98),
+        Column("Tokens out", figures.tokens(RANGE, ROW, "output"), width=98),
     ]
     about = About(
         "Models",

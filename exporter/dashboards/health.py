@@ -80,6 +80,10 @@ class _Own:
         window = self.series(f"{PREFIX}{name}_total").select("$__rate_interval")
         return aggregate("sum", call("rate", window), by=by)
 
+    def trouble(self, name: str, *by: str) -> Promql:
+        """A rate of what should not happen: nothing, rather than zero, while it does not."""
+        return binary(self.per_second(name, *by), ">", number(0))
+
     def in_range(self, name: str, *by: str) -> Promql:
         window = self.series(f"{PREFIX}{name}_total").select("${__range_s}s")
         return aggregate("sum", call("increase", window), by=by)
@@ -193,7 +197,7 @@ def _reading(own: _Own) -> list[PanelBuilder]:
                 width=8,
                 empty="None",
             ),
-            Query(own.per_second("lines_rejected", "source", "reason"), "{{source}}: {{reason}}"),
+            Query(own.trouble("lines_rejected", "source", "reason"), "{{source}}: {{reason}}"),
         ),
         lines(
             About(
@@ -243,7 +247,7 @@ def _committing(own: _Own) -> list[PanelBuilder]:
                 width=6,
                 empty="None",
             ),
-            Query(own.per_second("commit_failures", "instance"), "{{instance}}"),
+            Query(own.trouble("commit_failures", "instance"), "{{instance}}"),
         ),
     ]
 
@@ -270,7 +274,7 @@ def _series(own: _Own) -> list[PanelBuilder]:
                 width=8,
                 empty="None",
             ),
-            Query(own.per_second("series_folded", "label"), "{{label}}"),
+            Query(own.trouble("series_folded", "label"), "{{label}}"),
         ),
         rows(
             About(
@@ -338,7 +342,7 @@ def _files(own: _Own) -> list[PanelBuilder]:
                 width=8,
                 empty="None",
             ),
-            *(Query(own.per_second(name), title) for title, name in troubles.items()),
+            *(Query(own.trouble(name), title) for title, name in troubles.items()),
         ),
         rows(
             About(
@@ -417,7 +421,7 @@ def _process(own: _Own) -> list[PanelBuilder]:
                 width=6,
                 empty="None",
             ),
-            *(Query(own.per_second(name), title) for title, name in refused.items()),
+            *(Query(own.trouble(name), title) for title, name in refused.items()),
         ),
         rows(
             About(

@@ -11,7 +11,7 @@ from exporter.alerting.promql import quoted
 from exporter.dashboards import board
 from exporter.dashboards.board import Board, Section, VariableBuilder
 from exporter.dashboards.options import ERROR_TYPE, MODEL, PROVIDER, STATUS_CODE, Options
-from exporter.dashboards.panels import STATUS_COLOURS, PanelBuilder, note, override
+from exporter.dashboards.panels import NO_DATA, STATUS_COLOURS, PanelBuilder, note, override
 from exporter.vocabulary import prometheus_label
 
 UID = "llm-gateway-logs"
@@ -137,7 +137,7 @@ def _table(options: Options) -> PanelBuilder:
         )
         .datasource(LOKI)
         .unit("short")
-        .no_value("No requests")
+        .no_value(NO_DATA)
         .span(24)
         .height(12)
         .cell_height(common.TableCellHeight.SM)

@@ -33,7 +33,7 @@ def one_model(options: Options) -> Board:
         sections=[
             Section("", headline(figures, options)),
             Section("Latency", _percentiles(figures)),
-            Section("Sizes", [*_sizes(figures), *_kinds(figures)]),
+            Section("Sizes", [*_sizes(figures), _kinds(figures)]),
             Section("Errors", [*error_bars(figures), _breakdown(figures)]),
             Section("Who uses it", _traffic(figures, options)),
         ],
@@ -107,21 +107,16 @@ def _sizes(figures: Figures) -> list[PanelBuilder]:
     ]
 
 
-def _kinds(figures: Figures) -> list[PanelBuilder]:
-    written = figures.amount(figures.series(v.CACHE_CREATION_INPUT_TOKENS), BUCKET)
-    return [
-        bars(
-            About(
-                "Tokens by type",
-                "Input and output add up to all tokens. Cached input and what is written to the "
-                "provider's cache are parts of the input, reasoning is a part of the output.",
-                width=24,
-            ),
-            *kinds_of_tokens(figures, BUCKET),
-            Query(written, "written to cache"),
-            stacked=False,
+def _kinds(figures: Figures) -> PanelBuilder:
+    return bars(
+        About(
+            "Tokens by type",
+            "Parts that add up to all tokens: input from the provider's cache, written to it, "
+            "and the rest; output that is reasoning, and the rest.",
+            width=24,
         ),
-    ]
+        *kinds_of_tokens(figures, BUCKET),
+    )
 
 
 def _breakdown(figures: Figures) -> PanelBuilder:

@@ -29,10 +29,11 @@ MOST_POINTS = 11_000
 NO_DATA = "\N{EN DASH}"
 STATUS_LEGEND = f"{{{{{STATUS_CODE}}}}}"
 COLOURS: Mapping[str, str] = {
-    "input": "blue",
+    "plain input": "blue",
     "cached input": "super-light-blue",
-    "output": "green",
-    "reasoning output": "dark-green",
+    "input written to cache": "dark-blue",
+    "plain output": "green",
+    "reasoning output": "light-green",
     "p50": "green",
     "p90": "yellow",
     "p95": "orange",
@@ -112,7 +113,7 @@ class Column:
 
     Attributes:
         levels: colours by value; cells are coloured where there are several.
-        gauge: draw the number's place between `least` and `most` too.
+        width: in pixels.
     """
 
     title: str
@@ -120,7 +121,6 @@ class Column:
     unit: str = "locale"
     levels: Levels = NEUTRAL
     width: int = 90
-    gauge: tuple[float, float] | None = None
     decimals: int | None = None
 
 
@@ -170,8 +170,10 @@ def stat(
 
 
 def _number() -> build_stat.Panel:
+    sizes = build_common.VizTextDisplayOptions().value_size(38).percent_size(16)
     return (
         build_stat.Panel()
+        .text(sizes)
         .text_mode(common.BigValueTextMode.VALUE)
         .justify_mode(common.BigValueJustifyMode.AUTO)
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
@@ -375,15 +377,6 @@ def _column(column: Column) -> list[model.DynamicConfigValue]:
             override("thresholds", {"mode": "absolute", "steps": steps}),
             override("color", {"mode": "thresholds"}),
             override("custom.cellOptions", {"type": "color-text"}),
-        ]
-    if column.gauge is not None:
-        least, most = column.gauge
-        settings += [
-            override("min", least),
-            override("max", most),
-            override(
-                "custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
-            ),
         ]
     return settings
 

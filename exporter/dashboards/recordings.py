@@ -1,10 +1,10 @@
 """Recording rules for what would be slow over weeks: `rules/dashboards.rules.yaml`.
 
 - `instance_5m:…`: counters as they stood every five minutes, with all of their labels: a tenth of
-  the samples. Dashboards read these where the time range is longer than a day and they go back to
-  its beginning, and the counters themselves otherwise (`variables`). The two ends of a period are
-  read from the counters in any case, so that amounts are as exact as ever; only what an exporter
-  counted in its first and its last five minutes can be missed.
+  the samples. Dashboards read these where the time range is longer than two days and they go back
+  to its beginning, and the counters themselves otherwise (`variables`). The two ends of a period
+  are read from the counters in any case, so that amounts are as exact as ever; only what an
+  exporter counted in its first and its last five minutes can be missed.
 - `model:…:increase1m`: what was counted in each minute, from which the busiest minute is found.
 """
 
@@ -24,7 +24,7 @@ from exporter.dashboards.panels import SOURCE
 from exporter.vocabulary import Instrument
 
 LEVEL = "instance_5m:"
-LONG_S = 86_400
+LONG_S = 2 * 86_400
 """Time ranges longer than this are read from the recordings."""
 
 TOKENS_PER_MINUTE = "model:llm_gateway_tokens:increase1m"

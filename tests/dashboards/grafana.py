@@ -170,7 +170,7 @@ class Dashboard:
     def _value(self, name: str) -> str:
         (variable,) = (each for each in self.variables() if each["name"] == name)
         if variable["type"] == "constant" or variable["type"] == "textbox":
-            return str(variable["query"])
+            return str(variable.get("query", ""))
         current = self.picks.get(name) or (variable.get("current") or {}).get("value")
         assert current is not None, f"{name} has no value"
         if current == "$__all":

@@ -1,0 +1,127 @@
+"""How long each panel of the Analytics dashboard takes over 50 models and 30 days.
+
+`python -m tests.dashboards.speed DIRECTORY` fills a Prometheus with a month, which takes minutes
+the first time, and prints a table. Series grow steadily: what is measured is how many there are.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+
+from exporter import vocabulary as v
+from exporter.dashboards.amounts import STATE_CREATED
+from exporter.dashboards.recordings import LEVEL, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE
+from exporter.vocabulary import Instrument
+from tests.dashboards.built import DIRECTORY
+from tests.dashboards.grafana import Dashboard, Span
+from tests.dashboards.history import backfill
+from tests.debian import program
+from tests.prometheus import Prometheus
+
+DAY = 86_400
+DAYS = 30
+END = 1_763_856_000.0
+MODELS = 50
+SCRAPE_S, RECORD_S = 60, 300
+ERRORS = (("429", "RateLimitError"), ("500", "InternalServerError"), ("504", "Timeout"))
+IDLE = ("400", "401", "403", "404", "502", "503")
+"""Status codes whose series are there at zero."""
+
+TARGET = 'job="exporter",instance="gateway-0:9478"'
+
+
+Grown: TypeAlias = tuple[str, str, float, tuple[int, ...]]
+"""Name, labels, growth a second, and the intervals in seconds at which there are samples."""
+
+
+def series() -> Iterator[Grown]:
+    """Those of all models."""
+    both, scraped = (SCRAPE_S, RECORD_S), (SCRAPE_S,)
+    for model in range(MODELS):
+        identity = (
+            f'gen_ai_request_model="model-{model:02}",gen_ai_provider_name="provider-{model % 5}",'
+            f'gen_ai_operation_name="chat",team="team-{model % 7}",{TARGET}'
+        )
+        requests = v.REQUESTS.prometheus_name
+        yield requests, f'{identity},http_response_status_code="200"', 0.2, both
+        for status_code, error_type in ERRORS:
+            error = f'http_response_status_code="{status_code}",error_type="{error_type}"'
+            yield requests, f"{identity},{error}", 0.003, both
+        for status_code in IDLE:
+            error = f'http_response_status_code="{status_code}",error_type="{status_code}"'
+            yield requests, f"{identity},{error}", 0.0, scraped
+        for kind in ("input", "output"):
+            yield v.TOKENS.prometheus_name, f'{identity},gen_ai_token_type="{kind}"', 160, both
+        for counter in (v.CACHED_INPUT_TOKENS, v.REASONING_OUTPUT_TOKENS, v.CACHE_HITS):
+            yield counter.prometheus_name, identity, 20, scraped
+        for counter in (v.REQUESTS_WITHOUT_USAGE, v.CONTENT_FILTERED):
+            yield counter.prometheus_name, identity, 0.001, scraped
+        yield v.USAGE.prometheus_name, f'{identity},unit="token",modality="text"', 320, scraped
+        for histogram in (v.REQUEST_DURATION, v.TIME_TO_FIRST_TOKEN):
+            yield from _histogram(histogram, identity)
+
+
+def _histogram(histogram: Instrument, identity: str) -> Iterator[Grown]:
+    name = histogram.prometheus_name
+    for part in ("sum", "count"):
+        yield f"{name}_{part}", identity, 0.2, (SCRAPE_S, RECORD_S)
+    bounds = [*map(str, histogram.buckets), "+Inf"]
+    for place, bound in enumerate(bounds, 1):
+        # The buckets themselves are read at the ends of the range only.
+        yield f"{name}_bucket", f'{identity},le="{bound}"', 0.2 * place / len(bounds), (RECORD_S,)
+
+
+def month(day: int) -> Iterator[str]:
+    """The samples of one day, for promtool."""
+    start = END - (DAYS - day) * DAY
+    for name, labels, growth, intervals in series():
+        for interval in intervals:
+            record = LEVEL + name if interval == RECORD_S else name
+            for at in range(0, DAY, interval):
+                amount = int(growth * (day * DAY + at))
+                yield f"{record}{{{labels}}} {amount} {start + at}\n"
+    for name in (REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE):
+        for model, at in product(range(MODELS), range(0, DAY, 60)):
+            identity = f'gen_ai_request_model="model-{model:02}",team="team-{model % 7}"'
+            identity += f',gen_ai_provider_name="provider-{model % 5}",job="exporter"'
+            yield f"{name}{{{identity}}} {at % 97} {start + at}\n"
+    for record, at in product((STATE_CREATED, LEVEL + STATE_CREATED), range(0, DAY, SCRAPE_S)):
+        yield f"{record}{{{TARGET}}} {END - 90 * DAY} {start + at}\n"
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    data = directory / "data"
+    for day in range(DAYS + 1):
+        done = directory / f"{day}.done"
+        if not done.exists():
+            backfill(program("promtool"), month(day), data)
+            done.touch()
+    flags = ("--storage.tsdb.retention.time=10y",)
+    with Prometheus(program("prometheus"), directory, "{}", flags) as prometheus:
+        for granularity, name in (("86400", "1d"), ("3600", "1h")):
+            _measure(prometheus, granularity, name)
+
+
+def _measure(prometheus: Prometheus, granularity: str, name: str) -> None:
+    span = Span(END - (DAYS - 1) * DAY, END + DAY)
+    opened = Dashboard.load(DIRECTORY / "analytics.json", span, granularity=granularity)
+    opened = opened.resolve(prometheus)
+    click.echo(f"granularity {name}, tokens from {opened.picks['tokens']}")
+    for panel in opened.panels():
+        for asked in opened.asked(panel):
+            took = []
+            for _ in range(3):
+                began = time.perf_counter()
+                answer = asked.answer(prometheus)
+                took.append(time.perf_counter() - began)
+            click.echo(f"{min(took):6.2f} s  {panel['title']} {asked.ref}  {len(answer)} series")
+
+
+if __name__ == "__main__":
+    main()

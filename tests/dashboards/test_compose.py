@@ -1,0 +1,80 @@
+"""The compose stack hangs together: what it mounts is there, and is what the programs take."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.dashboards.built import NAMES, ROOT
+
+STACK = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+PROVISIONING = ROOT / "grafana" / "provisioning"
+
+
+def mounts(service: str) -> dict[str, str]:
+    """Sources by the path that they have inside."""
+    found = {}
+    for volume in SERVICES[service]["volumes"]:
+        source, inside, *_ = volume.split(":")
+        found[inside] = source
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_everything_that_is_mounted_is_there(service: str) -> None:
+    for source in mounts(service).values():
+        assert (ROOT / source).exists() or source in STACK["volumes"], source
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_nothing_is_reachable_from_another_machine(service: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[service]["ports"])
+
+
+def test_prometheus_takes_its_configuration_and_the_rules(promtool: Path, tmp_path: Path) -> None:
+    text = (ROOT / mounts("prometheus")["/etc/prometheus/prometheus.yml"]).read_text()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(text.replace("/etc/prometheus/rules", str(ROOT / "rules")))
+    checked = subprocess.run(
+        [promtool, "check", "config", config], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "dashboards.rules.yaml" in checked.stdout
+
+
+def test_alertmanager_takes_its_configuration(amtool: Path) -> None:
+    config = ROOT / mounts("alertmanager")["/etc/alertmanager/alertmanager.yml"]
+    subprocess.run([amtool, "check-config", config], check=True, capture_output=True)
+
+
+def test_grafana_opens_on_the_analytics_dashboard() -> None:
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    directory, _, name = home.rpartition("/")
+    shown = json.loads((ROOT / mounts("grafana")[directory] / name).read_text())
+    assert shown["title"] == "LLM gateway / Analytics"
+
+
+def test_the_provider_finds_every_dashboard() -> None:
+    provider = yaml.safe_load((PROVISIONING / "dashboards/llm-gateway.yaml").read_text())
+    (only,) = provider["providers"]
+    directory = ROOT / mounts("grafana")[only["options"]["path"]]
+    assert {path.stem for path in directory.glob("*.json")} == set(NAMES)
+
+
+def test_data_sources_know_their_addresses_and_scrape_interval() -> None:
+    text = (PROVISIONING / "datasources/llm-gateway.yaml").read_text()
+    sources = {each["type"]: each for each in yaml.safe_load(text)["datasources"]}
+    environment = SERVICES["grafana"]["environment"]
+    for source in sources.values():
+        assert source["url"].removeprefix("$") in environment
+    scraping = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text())
+    settings = sources["prometheus"]["jsonData"]
+    assert settings["timeInterval"] == scraping["global"]["scrape_interval"]
+    (exemplars,) = settings["exemplarTraceIdDestinations"]
+    assert exemplars["name"] == "request_id"
+    assert exemplars["url"] == "$REQUESTS_URL/requests?id=$${__value.raw}"
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
