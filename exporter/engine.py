@@ -5,10 +5,12 @@ import os
 import threading
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import config as c
 from exporter.accounting import Accountant, Labelling
+from exporter.export.otlp.metrics import OtlpMetrics
+from exporter.export.otlp.push import Push
 from exporter.export.scrape import Exposition
 from exporter.formats import builtin_names, resolve
 from exporter.formats.compile import Decoder
@@ -39,12 +41,14 @@ class Metrics:
     """The metrics about the exporter itself; they outlive a change of configuration."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # In the text format they would be series of their own.
         self.registry = CollectorRegistry()
         self.process = ProcessMetrics(self.registry)
         self.pipeline = PipelineMetrics(self.registry)
         self.tail = TailMetrics(self.registry)
         self.ingest = IngestMetrics(self.registry)
         self.request_log = RequestLogMetrics(self.registry)
+        self.otlp = OtlpMetrics(self.registry)
 
 
 class Engine:
@@ -105,6 +109,13 @@ class Engine:
             arrived=inboxes.arrived,
         )
         self.exposition = Exposition(self.ledger, metrics.registry)
+        self._push = Push(
+            config.otlp,
+            ledger=self.ledger,
+            state_dir=config.state_dir,
+            instance_id=store.facts.instance_id,
+            metrics=metrics.otlp,
+        )
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
     def _feed(
@@ -146,7 +157,8 @@ class Engine:
             os._exit(EX_SOFTWARE)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read, and to push."""
+        self._push.start()
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:
@@ -155,6 +167,7 @@ class Engine:
         self._thread.join(limit_s)
         if self._thread.is_alive():
             return False
+        self._push.stop()
         for feed in self._feeds:
             feed.source.close()
         if self._request_log is not None:
