@@ -30,6 +30,7 @@ from exporter.documents import (
     load,
     texts,
 )
+from exporter.export.otlp.config import OtlpConfig, incoherences
 from exporter.formats import builtin_names
 from exporter.formats.spec import FormatSpec
 from exporter.mistakes import nearest, quoted, step_text, unknown
@@ -318,6 +319,9 @@ class Config(Section):
     request_log: RequestLogConfig = RequestLogConfig()
     """The request log: a row for each request, to be searched and exported."""
 
+    otlp: tuple[OtlpConfig, ...] = ()
+    """Endpoints that the series, or requests as log records, are pushed to."""
+
     commit_interval: Annotated[Duration, between(Duration("50ms"), Duration("60s"))] = Duration(
         "1s"
     )
@@ -377,6 +381,7 @@ def _incoherences(data: object) -> Iterator[Finding]:
         yield steps, f"there is one push door for all senders; it is {first} already"
     for steps in stdin[1:]:
         yield steps, f"standard input can be read once; it is {step_text(stdin[0])} already"
+    yield from incoherences(data)
 
 
 def _sources_of_kind(data: object, kind: str) -> Iterator[Steps]:

@@ -1,0 +1,131 @@
+"""OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+import grpc
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from exporter import __version__
+from exporter.errors import SecretError
+from exporter.export.otlp.settings import Destination
+from exporter.export.otlp.transport import DeliveryError, Receipt, receipt
+
+_METHODS = {
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+
+_FINAL = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+"""Codes by which the request itself is at fault. Others are of the way or of a wrong setup."""
+
+
+class _Call(Protocol):
+    """A gRPC method whose call can be cancelled."""
+
+    def future(
+        self, request: bytes, timeout: float, metadata: tuple[tuple[str, str], ...]
+    ) -> "grpc.Future[bytes]": ...
+
+
+class GrpcTransport:
+    """A channel that is made anew after each failure: addresses and certificates change."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._channel: grpc.Channel | None = None
+        self._guard = threading.Lock()
+
+    def send(self, request: bytes, timeout_s: float) -> Receipt:
+        """See `Transport`."""
+        headers: dict[str, str] = {}
+        try:
+            headers = self._destination.all_headers()
+            call: _Call = self._open().unary_unary(_METHODS[self._destination.signal])
+            answer = call.future(request, timeout=timeout_s, metadata=tuple(headers.items()))
+            return receipt(self._destination.signal, answer.result())
+        except grpc.FutureCancelledError:
+            raise DeliveryError("stopped") from None
+        except grpc.RpcError as error:
+            self.abort()
+            raise _refusal(error, list(headers.values())) from None
+        except SecretError as error:
+            raise DeliveryError("secret", str(error)) from None
+        except (OSError, ValueError) as error:  # ValueError: closed by `abort` between two calls.
+            self.abort()
+            raise DeliveryError("connection", str(error)) from None
+
+    def abort(self) -> None:
+        """See `Transport`."""
+        with self._guard:
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def _open(self) -> grpc.Channel:
+        with self._guard:
+            if self._channel is None:
+                self._channel = self._connected()
+            return self._channel
+
+    def _connected(self) -> grpc.Channel:
+        destination = self._destination
+        target = urlsplit(destination.url).netloc
+        options = [("grpc.primary_user_agent", f"llm-gateway-exporter/{__version__}")]
+        compression = grpc.Compression.Gzip if destination.gzip else None
+        if not destination.is_encrypted:
+            return grpc.insecure_channel(target, options, compression)
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=_content(destination.ca_file),
+            private_key=_content(destination.key_file),
+            certificate_chain=_content(destination.cert_file),
+        )
+        return grpc.secure_channel(target, credentials, options, compression)
+
+
+def _content(path: Path | None) -> bytes | None:
+    return path.read_bytes() if path else None
+
+
+def _refusal(error: grpc.RpcError, secrets: list[str]) -> DeliveryError:
+    """Which codes may be tried again: section "Failures" of OTLP/gRPC.
+
+    RESOURCE_EXHAUSTED without RetryInfo is what servers say to a message that is too large; one
+    that means something else gets the same records again, a few at a time.
+    """
+    code: grpc.StatusCode = error.code()
+    message = " ".join(str(error.details() or "").split())[:200]
+    for secret in secrets:
+        message = message.replace(secret, "…")
+    retry_after_s = _retry_after_s(error)
+    is_too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_s is None
+    return DeliveryError(
+        "timeout" if code is grpc.StatusCode.DEADLINE_EXCEEDED else code.name,
+        message,
+        is_final=code in _FINAL,
+        is_too_large=is_too_large,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _retry_after_s(error: grpc.RpcError) -> float | None:
+    """The delay of a RetryInfo among the details of the status."""
+    trailing = cast("Sequence[tuple[str, bytes]] | None", error.trailing_metadata())
+    for key, value in trailing or ():
+        if key == "grpc-status-details-bin":
+            for detail in Status.FromString(value).details:
+                info = RetryInfo()
+                if detail.Unpack(info):
+                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return None

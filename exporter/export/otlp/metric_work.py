@@ -1,0 +1,123 @@
+"""Turns of a destination for metrics: the state of all series, at each interval.
+
+Nothing is queued. While a destination is away the series go on in the ledger, and the first request
+that it takes again tells of all that happened.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from exporter.export.otlp.memory import Memory
+from exporter.export.otlp.metrics import DestinationMetrics
+from exporter.export.otlp.sender import Deliver
+from exporter.export.otlp.series import FamilyMessage, Window
+from exporter.export.otlp.settings import MetricSettings
+from exporter.export.otlp.transport import DeliveryError
+from exporter.export.otlp.windows import FamilyWindows, ToldSeries
+from exporter.ledger import FamilySnapshot, Ledger
+
+REQUEST_BYTES = 1 << 20
+"""Size of a request, about: receivers of gRPC refuse more than 4 MiB by default."""
+
+_KEY = "told of "
+"""Before an instrument's name: key of what was told of it, for deltas."""
+
+Parts = list[tuple[FamilyWindows, Window, slice]]
+
+
+class MetricWork:
+    """The ledger's series for one destination.
+
+    Args:
+        memory: what was told, which deltas go on from after a restart.
+        clock: nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: MetricSettings,
+        resource: Resource,
+        memory: Memory,
+        metrics: DestinationMetrics,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._memory = memory
+        self._metrics = metrics
+        self._clock = clock
+        known = memory.read() if settings.is_delta else {}
+        self._messages = {}
+        self._windows = {}
+        for family in ledger:
+            name = family.instrument.name
+            self._messages[name] = FamilyMessage(
+                family.instrument,
+                resource,
+                is_delta=settings.is_delta,
+                is_exponential=settings.is_exponential,
+            )
+            told = msgspec.msgpack.decode(known.get(_KEY + name, b"\x90"), type=list[ToldSeries])
+            self._windows[name] = FamilyWindows(is_delta=settings.is_delta, told=told)
+        metrics.wait(0, clock() / 1e9)
+
+    def turn(self, deliver: Deliver) -> float:
+        """See `Work`. A request that is refused for good does not keep the others from going."""
+        began = time.monotonic()
+        families = self._ledger.snapshot()
+        now = self._clock()
+        refusal: DeliveryError | None = None
+        try:
+            for request, parts in self._requests(families, now):
+                try:
+                    deliver(request)
+                except DeliveryError as error:
+                    if not error.is_final:
+                        raise
+                    refusal = error
+                else:
+                    for windows, window, part in parts:
+                        windows.delivered(window, part)
+        finally:
+            self._remember(families)
+        if refusal is not None:
+            raise refusal
+        for family in families:
+            self._windows[family.instrument.name].finished(family)
+        self._metrics.wait(0, now / 1e9)
+        return max(0.0, self._settings.interval_s - (time.monotonic() - began))
+
+    def _requests(self, families: list[FamilySnapshot], now: int) -> Iterator[tuple[bytes, Parts]]:
+        """Pages joined to requests: protobuf's messages, one after another, are one message."""
+        joined, parts = b"", Parts()
+        for family in families:
+            windows = self._windows[family.instrument.name]
+            window = windows.next(family, now)
+            for page, part in self._messages[family.instrument.name].pages(family, window):
+                if joined and len(joined) + len(page) > REQUEST_BYTES:
+                    yield joined, parts
+                    joined, parts = b"", []
+                joined += page
+                parts.append((windows, window, part))
+        if joined:
+            yield joined, parts
+
+    def _remember(self, families: list[FamilySnapshot]) -> None:
+        if self._settings.is_delta:
+            encode = msgspec.msgpack.encode
+            self._memory.write(
+                {
+                    _KEY + family.instrument.name: encode(
+                        self._windows[family.instrument.name].told(family)
+                    )
+                    for family in families
+                }
+            )
+
+    def close(self) -> None:
+        """See `Work`."""
+        self._memory.close()

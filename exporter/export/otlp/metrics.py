@@ -1,0 +1,98 @@
+"""What sending says about itself."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from exporter.export.otlp.settings import Destination
+from exporter.export.otlp.transport import DeliveryError, Receipt
+
+_LABELS = ["destination", "signal"]
+
+
+class OtlpMetrics:
+    """Registered once; destinations come and go with the configuration."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        prefix = "llm_gateway_exporter_otlp"
+        self.exports = Counter(
+            f"{prefix}_exports", "Requests that a destination took.", _LABELS, registry=registry
+        )
+        self.failures = Counter(
+            f"{prefix}_failures",
+            "Requests that failed, by reason: a status, or how the connection failed.",
+            [*_LABELS, "reason"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            f"{prefix}_refused",
+            "Points or log records that a destination refused for good.",
+            _LABELS,
+            registry=registry,
+        )
+        self.queued = Gauge(
+            f"{prefix}_queued",
+            "Log records that are not delivered yet; metrics have no queue, the next request tells"
+            " all of them.",
+            _LABELS,
+            registry=registry,
+        )
+        self.unsent_age = Gauge(
+            f"{prefix}_oldest_unsent_age_seconds",
+            "For how long the oldest log record that is not delivered yet has waited; of metrics,"
+            " how long ago the last delivered state was.",
+            _LABELS,
+            registry=registry,
+        )
+
+    def of(self, destination: Destination) -> "DestinationMetrics":
+        """The metrics of one destination."""
+        return DestinationMetrics(self, destination.name, destination.signal)
+
+
+class DestinationMetrics:
+    """Metrics of one destination, which are there, at zero, from the beginning."""
+
+    def __init__(
+        self,
+        metrics: OtlpMetrics,
+        destination: str,
+        signal: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._metrics = metrics
+        self._labels = (destination, signal)
+        self._clock = clock
+        self._unsent_since: float | None = None
+        for counter in (metrics.exports, metrics.refused):
+            counter.labels(*self._labels)
+        metrics.queued.labels(*self._labels).set(0)
+        metrics.unsent_age.labels(*self._labels).set_function(self._age_s)
+
+    def _age_s(self) -> float:
+        since = self._unsent_since
+        return 0.0 if since is None else max(0.0, self._clock() - since)
+
+    def took(self, receipt: Receipt) -> None:
+        """A request was taken."""
+        self._metrics.exports.labels(*self._labels).inc()
+        self.refuse(receipt.refused)
+
+    def failed(self, error: DeliveryError) -> None:
+        """A request was not taken."""
+        self._metrics.failures.labels(*self._labels, error.reason).inc()
+
+    def refuse(self, count: int) -> None:
+        """So many points or records will not be sent again."""
+        self._metrics.refused.labels(*self._labels).inc(count)
+
+    def wait(self, queued: int, since: float | None) -> None:
+        """What waits now, and since when (Unix seconds); None if nothing does."""
+        self._metrics.queued.labels(*self._labels).set(queued)
+        self._unsent_since = since
+
+    def remove(self) -> None:
+        """The destination is no longer configured, or begins anew."""
+        self._metrics.queued.remove(*self._labels)
+        self._metrics.unsent_age.remove(*self._labels)

@@ -1,0 +1,301 @@
+"""Metrics by OTLP, against receivers made of opentelemetry-proto's own services."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+from prometheus_client import CollectorRegistry
+
+from exporter.export.otlp import sender
+from exporter.vocabulary import REQUEST_DURATION, REQUESTS, TOKENS
+from tests.counting import Counting, a_kind, a_record, counting
+from tests.export.otlp.pushing import endpoint, metric, pushing, values
+from tests.export.otlp.receiver import Answer, GrpcReceiver, HttpReceiver, Receiver, attributes
+from tests.waiting import free_port, wait_until
+
+TOKENS_EACH = 10
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Iterator[Counting]:
+    with counting(tmp_path) as found:
+        count(found, 1)
+        yield found
+
+
+@pytest.fixture(params=["http/protobuf", "grpc"])
+def receiver(request: pytest.FixtureRequest) -> Iterator[Receiver]:
+    with HttpReceiver() if request.param == "http/protobuf" else GrpcReceiver() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "SHORTEST_RETRY_S", 0.05)
+    monkeypatch.setattr(sender, "LONGEST_RETRY_S", 0.2)
+
+
+def count(counted: Counting, requests: int) -> None:
+    counted.commit(
+        [a_record(a_kind(), output_tokens=TOKENS_EACH, latency=0.5) for _ in range(requests)]
+    )
+
+
+def protocol(receiver: Receiver) -> str:
+    return "grpc" if isinstance(receiver, GrpcReceiver) else "http/protobuf"
+
+
+def output_tokens(receiver: Receiver) -> list[float]:
+    """The values of the counter of output tokens, in the order in which they came."""
+    points = receiver.points(TOKENS.name)
+    return values([p for p in points if attributes(p)["gen_ai.token.type"] == "output"])
+
+
+def test_the_series_arrive_with_who_they_are_of(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    to = endpoint(receiver.url, protocol=protocol(receiver))
+    variables = {"OTEL_RESOURCE_ATTRIBUTES": "team=a%20b,service.namespace=llm"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_RESOURCE_ATTRIBUTES", variables["OTEL_RESOURCE_ATTRIBUTES"])
+        with pushing(counted.ledger, tmp_path, to):
+            wait_until(lambda: output_tokens(receiver))
+    about = attributes(receiver.metrics[0].resource_metrics[0].resource)
+    assert about["service.name"] == "llm-gateway-exporter"
+    assert about["service.instance.id"] == "instance"
+    assert (about["team"], about["service.namespace"]) == ("a b", "llm")
+    assert output_tokens(receiver)[0] == TOKENS_EACH
+    point = receiver.points(REQUEST_DURATION.name)[0]
+    assert (point.count, point.sum) == (1, 0.5)
+    assert attributes(point)["gen_ai.request.model"] == "qwen"
+
+
+def test_what_is_counted_last_is_told_at_the_stop(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    to = endpoint(receiver.url, protocol=protocol(receiver), interval="1h")
+    with pushing(counted.ledger, tmp_path, to):
+        count(counted, 4)
+    assert output_tokens(receiver) == [5 * TOKENS_EACH]
+
+
+def test_start_times_are_those_of_the_series_and_survive_a_restart(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    to = endpoint(receiver.url, protocol=protocol(receiver), interval="1h")
+    for _ in range(2):
+        with counting(tmp_path) as counted:
+            count(counted, 1)
+            with pushing(counted.ledger, tmp_path, to):
+                pass
+    first, second = receiver.points(REQUEST_DURATION.name)
+    assert first.start_time_unix_nano == second.start_time_unix_nano > 0
+    assert first.time_unix_nano < second.time_unix_nano
+    assert second.count == 2
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_headers_and_compression_are_as_configured(
+    counted: Counting, receiver: Receiver, tmp_path: Path, compression: str
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("Bearer s3cret\n")
+    to = endpoint(
+        receiver.url,
+        protocol=protocol(receiver),
+        compression=compression,
+        headers={"Authorization": {"file": key}},
+    )
+    with pushing(counted.ledger, tmp_path, to, environ={"OTEL_EXPORTER_OTLP_HEADERS": "x-a=1%202"}):
+        wait_until(lambda: receiver.metrics)
+    assert receiver.headers["authorization"] == "Bearer s3cret"
+    assert receiver.headers["x-a"] == "1 2"
+    if isinstance(receiver, HttpReceiver):
+        assert receiver.headers.get("content-encoding", "none") == compression
+
+
+def test_a_missing_secret_is_a_failure_that_mends_itself(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    headers = {"authorization": {"file": key}}
+    to = endpoint(receiver.url, protocol=protocol(receiver), headers=headers)
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: metric(registry, "failures_total", reason="secret"))
+        key.write_text("here now")
+        wait_until(lambda: receiver.metrics)
+    assert receiver.headers["authorization"] == "here now"
+
+
+@pytest.mark.parametrize("kind", ["http/protobuf", "grpc"])
+def test_tls_with_a_certificate_of_ours(counted: Counting, tmp_path: Path, kind: str) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = authority.issue_cert("127.0.0.1", "localhost")
+    ours = authority.issue_cert("exporter")
+    ours.private_key_pem.write_to_path(tmp_path / "key.pem")
+    ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    tls = {name: tmp_path / f"{name[:-5]}.pem" for name in ("ca_file", "cert_file", "key_file")}
+    with ExitStack() as running:
+        receiver: Receiver
+        if kind == "grpc":
+            chain = server.cert_chain_pems[0].bytes()
+            receiver = running.enter_context(
+                GrpcReceiver(
+                    grpc.ssl_server_credentials(
+                        [(server.private_key_pem.bytes(), chain)],
+                        authority.cert_pem.bytes(),
+                        require_client_auth=True,
+                    )
+                )
+            )
+        else:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            server.configure_cert(context)
+            authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+            receiver = running.enter_context(HttpReceiver(context))
+        with pushing(counted.ledger, tmp_path, endpoint(receiver.url, protocol=kind, tls=tls)):
+            wait_until(lambda: receiver.metrics)
+        without = endpoint(receiver.url, name="receiver", protocol=kind, timeout="500ms")
+        with pushing(counted.ledger, tmp_path, without) as registry:
+            reason = "UNAVAILABLE" if kind == "grpc" else "tls"
+            wait_until(lambda: metric(registry, "failures_total", reason=reason))
+
+
+def test_deltas_add_up_over_a_failure_and_a_restart(receiver: Receiver, tmp_path: Path) -> None:
+    to = endpoint(receiver.url, protocol=protocol(receiver), temporality="delta")
+    with counting(tmp_path) as counted:
+        count(counted, 1)
+        with pushing(counted.ledger, tmp_path, to):
+            wait_until(lambda: sum(output_tokens(receiver)) == TOKENS_EACH)
+            receiver.usually = Answer(status=unavailable(receiver))
+            refused = len(receiver.arrived)
+            count(counted, 2)
+            wait_until(lambda: len(receiver.arrived) > refused + 1)
+        count(counted, 3)
+    receiver.usually = Answer()
+    with counting(tmp_path) as counted, pushing(counted.ledger, tmp_path, to):
+        wait_until(lambda: sum(output_tokens(receiver)) == 6 * TOKENS_EACH)
+        count(counted, 4)
+        wait_until(lambda: sum(output_tokens(receiver)) == 10 * TOKENS_EACH)
+    points = receiver.points(REQUEST_DURATION.name)
+    assert [point.count for point in points] == [1, 5, 4]
+    assert sum(point.sum for point in points) == pytest.approx(10 * 0.5)
+    windows = [(point.start_time_unix_nano, point.time_unix_nano) for point in points]
+    assert windows[0][1] == windows[1][0]
+    assert windows[1][1] == windows[2][0]
+
+
+def test_nothing_is_lost_or_doubled_while_a_receiver_misbehaves(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    busy = Answer(status=unavailable(receiver), message="later")
+    receiver.answers.extend([busy, Answer(), busy, busy, Answer(refused=3, message="too old")])
+    if isinstance(receiver, HttpReceiver):
+        receiver.answers.extend([Answer(breaks=True), Answer(status="429"), Answer(status="400")])
+    else:
+        receiver.answers.extend([Answer(status="RESOURCE_EXHAUSTED"), Answer(status="UNKNOWN")])
+    with pushing(
+        counted.ledger, tmp_path, endpoint(receiver.url, protocol=protocol(receiver))
+    ) as registry:
+        for _ in range(5):
+            count(counted, 1)
+            time.sleep(0.05)  # Load, while the receiver comes and goes.
+        wait_until(lambda: not receiver.answers)
+        wait_until(lambda: output_tokens(receiver)[-1] == 6 * TOKENS_EACH)
+        assert metric(registry, "refused_total") == 3
+        assert metric(registry, "failures_total", reason=unavailable(receiver)) == 3
+    told = output_tokens(receiver)
+    assert told == sorted(told)
+    requests = [point for point in receiver.points(REQUESTS.name) if point.as_double]
+    assert {point.as_double for point in requests[-1:]} == {6}
+
+
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.answers.append(Answer(status=unavailable(receiver), retry_after_s=1))
+    with pushing(counted.ledger, tmp_path, endpoint(receiver.url, protocol=protocol(receiver))):
+        wait_until(lambda: receiver.metrics)
+    refused, taken = receiver.arrived[:2]
+    assert taken - refused >= 1
+
+
+def test_a_receiver_that_hangs_is_given_up_and_holds_nothing_up(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.usually = Answer(hangs=True)
+    to = endpoint(receiver.url, protocol=protocol(receiver), timeout="200ms")
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: metric(registry, "failures_total", reason="timeout"))
+        age = metric(registry, "oldest_unsent_age_seconds")
+        assert age is not None
+        assert age > 0.2
+    slow = endpoint(receiver.url, protocol=protocol(receiver), timeout="5m")
+    with pushing(counted.ledger, tmp_path, slow):
+        arrived = len(receiver.arrived)
+        wait_until(lambda: len(receiver.arrived) > arrived)
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+
+
+def test_an_endpoint_that_is_away_gets_the_newest_state_when_it_is_back(
+    counted: Counting, tmp_path: Path
+) -> None:
+    port = free_port()
+    to = endpoint(f"http://127.0.0.1:{port}")
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: metric(registry, "failures_total", reason="connection"))
+        count(counted, 1)
+        with HttpReceiver(port=port) as receiver:
+            wait_until(lambda: output_tokens(receiver))
+            assert output_tokens(receiver)[0] == 2 * TOKENS_EACH
+
+
+def test_several_endpoints_do_not_wait_for_each_other(counted: Counting, tmp_path: Path) -> None:
+    with HttpReceiver() as stuck, HttpReceiver() as well:
+        stuck.usually = Answer(hangs=True)
+        endpoints = [endpoint(each.url, name=f"n{i}") for i, each in enumerate((stuck, well))]
+        with pushing(counted.ledger, tmp_path, *endpoints):
+            wait_until(lambda: len(well.metrics) >= 3)
+        stuck.ending.set()
+
+
+def test_a_key_that_the_receiver_quotes_is_not_logged(
+    counted: Counting, receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cret")
+    status = "401" if isinstance(receiver, HttpReceiver) else "UNAUTHENTICATED"
+    receiver.usually = Answer(status=status, message="no such key: s3cret")
+    headers = {"authorization": {"file": key}}
+    to = endpoint(receiver.url, protocol=protocol(receiver), headers=headers)
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: metric(registry, "failures_total", reason=status))
+    written = "".join(capsys.readouterr())
+    assert "no such key" in written
+    assert "s3cret" not in written
+
+
+def test_the_metrics_of_a_destination_end_with_it(counted: Counting, tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    with (
+        HttpReceiver() as receiver,
+        pushing(counted.ledger, tmp_path, endpoint(receiver.url), registry=registry),
+    ):
+        wait_until(lambda: receiver.metrics)
+        assert metric(registry, "queued") == 0
+    assert metric(registry, "queued") is None
+    exports = metric(registry, "exports_total")
+    assert exports is not None
+    assert exports >= 1
+
+
+def unavailable(receiver: Receiver) -> str:
+    return "503" if isinstance(receiver, HttpReceiver) else "UNAVAILABLE"
