@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from exporter import config as c
 from exporter.accounting import Accountant, Labelling
 from exporter.export.otlp.metrics import OtlpMetrics
-from exporter.export.otlp.push import Push
+from exporter.export.otlp.push import Push, ReadRequestLog
 from exporter.export.scrape import Exposition
 from exporter.formats import builtin_names, resolve
 from exporter.formats.compile import Decoder
@@ -22,8 +22,9 @@ from exporter.requestlog.files import DAY_S
 from exporter.requestlog.log import RequestLog, RequestLogMetrics, Retention
 from exporter.requestlog.search import RequestSearch
 from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
-from exporter.sources.inbox import Inboxes
+from exporter.sources.inbox import MOST_RECORDS, Inboxes, RecordSource
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
+from exporter.sources.proxy import ProxyMetrics
 from exporter.sources.tail import TailMetrics, TailSettings, TailSource
 from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, instruments
@@ -47,6 +48,7 @@ class Metrics:
         self.pipeline = PipelineMetrics(self.registry)
         self.tail = TailMetrics(self.registry)
         self.ingest = IngestMetrics(self.registry)
+        self.proxy = ProxyMetrics(self.registry)
         self.request_log = RequestLogMetrics(self.registry)
         self.otlp = OtlpMetrics(self.registry)
 
@@ -112,6 +114,9 @@ class Engine:
         self._push = Push(
             config.otlp,
             ledger=self.ledger,
+            request_log=ReadRequestLog(config.request_log_dir, lambda: store.batch)
+            if config.request_log.enabled
+            else None,
             state_dir=config.state_dir,
             instance_id=store.facts.instance_id,
             metrics=metrics.otlp,
@@ -136,6 +141,10 @@ class Engine:
                 metrics.ingest,
             )
             return Feed(self.ingest, None)
+        if source.proxy:
+            inbox = inboxes.of(source.name, MOST_RECORDS)
+            attributes = len(self.config.labels.attributes)
+            return Feed(RecordSource(source.name, inbox, kinds, attributes), None)
         if source.tail:
             return self._tail(source.name, source.tail, store, kinds, metrics)
         raise TypeError(f"source {source.name} is of no kind")

@@ -40,8 +40,8 @@ class OtlpMetrics:
         )
         self.unsent_age = Gauge(
             f"{prefix}_oldest_unsent_age_seconds",
-            "For how long the oldest log record that is not delivered yet has waited; of metrics,"
-            " how long ago the last delivered state was.",
+            "How long ago the oldest request began whose log record is not delivered, 0 if all are;"
+            " of metrics, how long ago the state was that was delivered last.",
             _LABELS,
             registry=registry,
         )

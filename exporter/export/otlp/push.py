@@ -1,11 +1,15 @@
 """All destinations of a configuration."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.export.otlp.attributes import resource
+from exporter.export.otlp.backlog import Backlog
 from exporter.export.otlp.config import OtlpConfig
+from exporter.export.otlp.log_records import LogRecords
+from exporter.export.otlp.log_work import POLL_INTERVAL_S, LogWork
 from exporter.export.otlp.memory import Memory
 from exporter.export.otlp.metric_work import MetricWork
 from exporter.export.otlp.metrics import OtlpMetrics
@@ -17,10 +21,23 @@ from exporter.ledger import Ledger
 STOP_LIMIT_S = 1.5
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRequestLog:
+    """Where log records come from.
+
+    Attributes:
+        published: the last batch that may be shown.
+    """
+
+    directory: Path
+    published: Callable[[], int]
+
+
 class Push:
     """Sends from `start` to `stop`, each signal of each endpoint in a thread of its own.
 
     Args:
+        request_log: None if it is off; no endpoint may want log records then.
         instance_id: of the state.
 
     Raises:
@@ -32,6 +49,7 @@ class Push:
         endpoints: Sequence[OtlpConfig],
         *,
         ledger: Ledger,
+        request_log: ReadRequestLog | None,
         state_dir: Path,
         instance_id: str,
         metrics: OtlpMetrics,
@@ -43,12 +61,18 @@ class Push:
             if config.metrics:
                 to = destination(config, "metrics", environ)
                 settings = metric_settings(config, environ)
-                memory = Memory(state_dir, f"{to.name} metrics")
-                of_destination = metrics.of(to)
-                work = MetricWork(ledger, settings, about, memory, of_destination)
-                self._senders.append(
-                    Sender(to, work, _transport(to), of_destination, settings.interval_s)
-                )
+                told = metrics.of(to)
+                memory = _memory(state_dir, to)
+                work = MetricWork(ledger, settings, about, memory, told)
+                self._senders.append(Sender(to, work, _transport(to), told, settings.interval_s))
+            if config.logs and request_log is not None:
+                to = destination(config, "logs", environ)
+                told = metrics.of(to)
+                memory = _memory(state_dir, to)
+                backlog = Backlog(request_log.directory, request_log.published, memory)
+                records = LogRecords(about, instance_id)
+                logs = LogWork(backlog, records, memory, told)
+                self._senders.append(Sender(to, logs, _transport(to), told, POLL_INTERVAL_S))
 
     def start(self) -> None:
         """Begin to send."""
@@ -61,6 +85,10 @@ class Push:
             sender.stop()
         for sender in self._senders:
             sender.join(STOP_LIMIT_S / 2)
+
+
+def _memory(state_dir: Path, to: Destination) -> Memory:
+    return Memory(state_dir, f"{to.name} {to.signal}")
 
 
 def _transport(to: Destination) -> Transport:

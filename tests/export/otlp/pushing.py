@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter.export.otlp.config import OtlpConfig
 from exporter.export.otlp.metrics import OtlpMetrics
-from exporter.export.otlp.push import Push
+from exporter.export.otlp.push import Push, ReadRequestLog
 from exporter.ledger import Ledger
 from exporter.quantities import Duration
 
@@ -32,12 +32,14 @@ def pushing(
     *endpoints: OtlpConfig,
     environ: Mapping[str, str] | None = None,
     registry: CollectorRegistry | None = None,
+    request_log: ReadRequestLog | None = None,
 ) -> Iterator[CollectorRegistry]:
     """Push until the end of the context; the registry of the metrics about it."""
     registry = registry or CollectorRegistry()
     push = Push(
         endpoints,
         ledger=ledger,
+        request_log=request_log,
         state_dir=state_dir,
         instance_id="instance",
         metrics=OtlpMetrics(registry),
