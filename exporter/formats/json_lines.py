@@ -16,6 +16,7 @@ import numpy as np
 from exporter.formats.lines import (
     BAD_VALUE,
     INVALID_JSON,
+    SCALARS,
     TOO_DEEP,
     WRONG_TYPE,
     Column,
@@ -189,7 +190,7 @@ class _Extraction:
 
     def columns(self, rows: Sequence[Any]) -> list[Column]:
         """The wanted columns."""
-        results: list[Column] = [list(rows)]
+        results = [rows]
         for step, sources in self._steps:
             results.append(step(*(results[source] for source in sources)))
         return [results[number] for number in self._columns]
@@ -276,4 +277,4 @@ def _embedded(decoder: msgspec.json.Decoder[Any]) -> Callable[[Column], Column]:
 
 def _scalars(values: Column) -> Column:
     """Values that can be a name or a figure; None where an object or a list stands."""
-    return [value if isinstance(value, _SCALAR) else None for value in values]
+    return [value if isinstance(value, SCALARS) else None for value in values]

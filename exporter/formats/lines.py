@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from exporter.formats.paths import Path
 
-Column = list[Any]
+Column: TypeAlias = Sequence[Any]
+
+SCALARS = (str, int, float, bool, type(None))
+"""Types of values that can be a name or a figure; a list or an object cannot."""
 
 INVALID_JSON = "invalid_json"
 WRONG_TYPE = "wrong_type"

@@ -8,12 +8,13 @@ read from whole columns.
 import re
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from exporter.formats import values
-from exporter.formats.lines import Column, Use, Wanted
+from exporter.formats.lines import SCALARS, Column, Use, Wanted
 from exporter.formats.operations import OPERATIONS
 from exporter.formats.paths import Path, parse_path
 from exporter.formats.spec import Condition, FormatSpec, Number, Scalar, Text, Time
@@ -60,15 +61,29 @@ class Compiler:
         """A column of texts, "" where absent."""
         if field is None:
             return lambda columns, rows: [""] * rows
-        if field.path is not None and field == Text(path=field.path):
-            column, absent = self.column(field.path, Use.NAME), self.absent()
-            return lambda columns, rows: values.names(columns[column], absent)
+        if (paths := _plain_paths(field)) is not None:
+            return self._plain_texts(paths)
         keys = Keys(self)
         read = keys.reader(field)
 
         def texts(columns: Sequence[Column], rows: int) -> Sequence[str]:
             found = map(read, keys.zipped(columns, rows))
             return ["" if value is None else values.name(value) for value in found]
+
+        return texts
+
+    def _plain_texts(self, paths: Sequence[str]) -> TextReader:
+        """Of what stands at the first of some paths: ids, which are in every line."""
+        numbers, absent = [self.column(path, Use.NAME) for path in paths], self.absent()
+
+        def texts(columns: Sequence[Column], rows: int) -> Sequence[str]:
+            found = values.names(columns[numbers[0]], absent)
+            for number in numbers[1:]:
+                if "" not in found:
+                    break
+                others = values.names(columns[number], absent)
+                found = [text or other for text, other in zip(found, others, strict=True)]
+            return found
 
         return texts
 
@@ -82,12 +97,11 @@ class Compiler:
             read = _scaled(self._figures_from(field), field.scale)
         if not field.when:
             return read
-        keys = Keys(self)
-        test = keys.all(field.when)
+        conditions = [self.condition(condition) for condition in field.when]
 
         def figures(columns: Sequence[Column], rows: int) -> Numbers:
-            counts = np.array([test(key) for key in keys.zipped(columns, rows)], np.bool_)
-            return np.where(counts, read(columns, rows), np.nan)
+            holds = np.array([test(columns[column]) for column, test in conditions], np.bool_)
+            return np.where(holds.all(axis=0), read(columns, rows), np.nan)
 
         return figures
 
@@ -120,6 +134,27 @@ class Compiler:
             return values.figures(found, scale, absent)
 
         return figures
+
+    def condition(self, condition: Condition) -> tuple[int, Callable[[Column], Column]]:
+        """The number of a condition's column, and what says which of its values fulfil it."""
+        absent = self.absent().names
+        if condition.present is not None:
+            wanted = condition.present
+            return self.column(condition.path, Use.PRESENCE), lambda column: [
+                (not isinstance(value, SCALARS) or value not in absent) is wanted
+                for value in column
+            ]
+        if condition.match is not None:
+            pattern = re.compile(condition.match)
+            holds = _remembering(
+                lambda value: value not in absent and bool(pattern.search(values.name(value)))
+            )
+        else:
+            accepted = frozenset(map(values.name, condition.is_ or ()))
+            holds = _remembering(
+                lambda value: value not in absent and values.name(value) in accepted
+            )
+        return self.column(condition.path, Use.NAME), holds
 
     def instants(self, field: Time | None) -> FigureReader:
         """A column of Unix seconds, NaN where absent."""
@@ -183,11 +218,10 @@ class Keys:
         self._compiler = compiler
         self._columns: list[tuple[int, Callable[[Column], Column] | None]] = []
 
-    def _slot(self, path: str, use: Use, reduced: Callable[[Column], Column] | None = None) -> int:
-        column = self._compiler.column(path, use), reduced
-        if column not in self._columns:
-            self._columns.append(column)
-        return self._columns.index(column)
+    def _slot(self, column: int, reduced: Callable[[Column], Column] | None = None) -> int:
+        if (column, reduced) not in self._columns:
+            self._columns.append((column, reduced))
+        return self._columns.index((column, reduced))
 
     def zipped(self, columns: Sequence[Column], rows: int) -> list[RawKey]:
         """One raw key a row."""
@@ -218,10 +252,10 @@ class Keys:
     def _origin(self, field: Text) -> NameReader:
         translate = self._translation(field)
         if field.path is not None:
+            column = self._compiler.column(field.path, Use.NAME)
             if field.extract is not None or field.match is not None:
-                slot = self._slot(field.path, Use.NAME, _remembering(translate))
-                return lambda key: key[slot]
-            slot = self._slot(field.path, Use.NAME)
+                return itemgetter(self._slot(column, _remembering(translate)))
+            slot = self._slot(column)
             return lambda key: translate(key[slot])
         if field.value is not None:
             constant = field.value
@@ -236,14 +270,14 @@ class Keys:
 
     def _translation(self, field: Text) -> Callable[[Scalar | None], Scalar | None]:
         """What becomes of a found value by `absent`, `extract`, `map` and `match`."""
-        absent = self._compiler.absent(field.absent)
+        absent = self._compiler.absent(field.absent).names
         extract = re.compile(field.extract) if field.extract is not None else None
         known = field.map or {}
         rules = _rules(field)
         translates = field.map is not None or field.match is not None
 
         def translation(value: Scalar | None) -> Scalar | None:
-            if value is None or value in absent:
+            if value in absent:
                 return None
             if extract is not None:
                 match = extract.search(values.name(value))
@@ -264,28 +298,14 @@ class Keys:
 
     def test(self, condition: Condition) -> Test:
         """Whether a line with this raw key fulfils the condition."""
-        absent = self._compiler.absent()
-        if condition.present is not None:
-            wanted = condition.present
-            slot = self._slot(
-                condition.path,
-                Use.PRESENCE,
-                lambda column: [(value not in absent) is wanted for value in column],
-            )
-            return lambda key: key[slot]
-        if condition.match is not None:
-            pattern = re.compile(condition.match)
-            slot = self._slot(
-                condition.path,
-                Use.NAME,
-                _remembering(
-                    lambda value: value not in absent and bool(pattern.search(values.name(value)))
-                ),
-            )
-            return lambda key: key[slot]
-        accepted = frozenset(map(values.name, condition.is_ or ()))
-        slot = self._slot(condition.path, Use.NAME)
-        return lambda key: key[slot] not in absent and values.name(key[slot]) in accepted
+        return itemgetter(self._slot(*self._compiler.condition(condition)))
+
+
+def _plain_paths(field: Text) -> Sequence[str] | None:
+    """The paths of a field that is nothing but a path, or the first of some."""
+    choices = field.first or () if field.model_fields_set == {"first"} else (field,)
+    paths = [choice.path for choice in choices if choice.model_fields_set == {"path"}]
+    return [path for path in paths if path] if len(paths) == len(choices) else None
 
 
 def _rules(field: Text) -> Sequence[tuple[re.Pattern[str], Scalar]]:

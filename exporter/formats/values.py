@@ -53,26 +53,24 @@ def names(column: Sequence[Any], absent: "AbsentValues") -> Sequence[str]:
         plain = "".join(column).isascii() and max(map(len, column), default=0) <= LONGEST_NAME
     except TypeError:
         plain = False
-    if plain and absent.isdisjoint(column):
+    if plain and absent.names.isdisjoint(column):
         return column
-    return ["" if value in absent else name(value) for value in column]
+    return ["" if value in absent.names else name(value) for value in column]
 
 
 class AbsentValues:
-    """What stands where there is no value."""
+    """What stands where there is no value.
+
+    Attributes:
+        names: each, as it is and as text, and None.
+        figures: those that are figures.
+    """
 
     def __init__(self, values: Iterable[str | float]) -> None:
         values = list(values)
-        self._values = frozenset([*values, *map(name, values)])
+        self.names = frozenset([None, *values, *map(name, values)])
         figures = [_plain_figure(value) for value in values]
         self.figures = frozenset(figure for figure in figures if figure == figure)
-
-    def __contains__(self, value: object) -> bool:
-        return value is None or (isinstance(value, str | int | float) and value in self._values)
-
-    def isdisjoint(self, column: Sequence[object]) -> bool:
-        """Whether none of these, all of which can be hashed, is absent."""
-        return self._values.isdisjoint(column)
 
 
 def figures(column: Sequence[Any], scale: float, absent: AbsentValues) -> Numbers:
@@ -116,7 +114,7 @@ def _plain(column: Sequence[Any]) -> Numbers | None:
 
 
 def _figure(value: object, scale: float, absent: AbsentValues) -> float:
-    if value in absent:
+    if value in absent.names:
         return nan
     figure = _plain_figure(value)
     if figure in absent.figures:
@@ -168,13 +166,14 @@ def instants(column: Sequence[Any], zone: tzinfo = UTC, unit: str = "auto") -> N
     found = _plain(column)
     if found is None:
         found = np.array([_instant(value, zone, unit) for value in column], np.float64)
-    elif unit == "auto":
-        for _ in range(3):
-            found = np.where(found >= LATEST, found / 1e3, found)
-    else:
+    elif unit != "auto":
         found = scaled(found, SECONDS.get(unit, 1.0))
-    found[~((found > 0) & (found < LATEST))] = nan
-    return found
+    else:
+        for _ in range(3):
+            if not (too_late := found >= LATEST).any():
+                break
+            found = np.where(too_late, found / 1e3, found)
+    return np.where((found > 0) & (found < LATEST), found, nan)
 
 
 def _instant(value: object, zone: tzinfo, unit: str) -> float:
