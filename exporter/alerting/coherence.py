@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.alerting.metrics import BY_STATUS, METRICS, Amount, Kind, Metric, Quantile, Unit
 from exporter.alerting.thresholds import Threshold, form_of, text_of, wrong_form
 from exporter.alerting.windows import SLO_WINDOWS
-from exporter.alerting.words import AGAINST, OFFSETS_S, SEVERITIES
+from exporter.alerting.words import AGAINST, HOUR_S, LONG_S, OFFSETS_S, SEVERITIES
 from exporter.documents import Finding
 from exporter.mistakes import quoted, unknown
 from exporter.quantities import Duration
@@ -84,15 +84,15 @@ def _never(alert: Alert, metric: Metric, threshold: Threshold) -> str | None:
     if end.get(alert.compare) == value:
         often = "always" if alert.compare in ("at_least", "at_most") else "never"
         return f"a value is {often} {alert.compare.replace('_', ' ')} {threshold.text}"
-    return _never_of_quantile(metric.kind, threshold, rising)
+    return _never_of_quantile(metric.kind, threshold)
 
 
-def _never_of_quantile(kind: Kind, threshold: Threshold, rising: bool) -> str | None:
+def _never_of_quantile(kind: Kind, threshold: Threshold) -> str | None:
     """Thresholds beyond the values that a histogram's buckets can tell apart."""
     if not isinstance(kind, Quantile):
         return None
     lowest, highest = kind.quantile * kind.bounds[0], kind.bounds[-1]
-    if rising and threshold.value >= highest:
+    if threshold.value >= highest:
         return f"no quantile is above {highest:g}s, the last bucket; found {threshold.text}"
     if threshold.value <= lowest:
         return f"no quantile is below {lowest:g}s, the first bucket's; found {threshold.text}"
@@ -149,4 +149,7 @@ def disagreements(definitions: Definitions) -> Iterator[Finding]:
     for index, alert in enumerate(definitions.alerts):
         if round(alert.period * 1000) % round(definitions.interval * 1000):
             message = f"expected a multiple of {definitions.interval}, the interval"
+            yield ("alerts", index, "period"), f"{message}; found {alert.period}"
+        elif alert.period > LONG_S and alert.period % HOUR_S:
+            message = "expected whole hours for a period of more than a day"
             yield ("alerts", index, "period"), f"{message}; found {alert.period}"

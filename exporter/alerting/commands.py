@@ -6,7 +6,10 @@ from pathlib import Path
 import click
 
 from exporter.alerting.definitions import load_definitions
+from exporter.alerting.importers import KINDS, Hints, imported
+from exporter.alerting.metrics import METRICS
 from exporter.alerting.outputs import MADE_BY, files_of
+from exporter.mistakes import unknown
 
 DEFINITIONS = Path("rules/alerts.yaml")
 
@@ -64,3 +67,50 @@ def _made_before(directory: Path) -> dict[str, str]:
         for path, text in texts.items()
         if text.startswith(MADE_BY)
     }
+
+
+@alerts.command(name="import")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File; default: standard output.")
+@click.option(
+    "--duration-unit",
+    type=click.Choice(["s", "ms"]),
+    help="Unit of the source's durations, where it is not documented.",
+)
+@click.option(
+    "--timezone",
+    default="Asia/Shanghai",
+    show_default=True,
+    help="Time zone of times without one.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Our metric for one of the source: acs_example/Latency=latency_average.",
+)
+def import_(
+    kind: str,
+    file: Path,
+    out: Path | None,
+    duration_unit: str | None,
+    timezone: str,
+    metrics: tuple[str, ...],
+) -> None:
+    """Make definitions of other monitoring's alerts; on standard error what was not carried."""
+    table = dict(_counterpart(each) for each in metrics)
+    draft = imported(kind, file, Hints(duration_unit, timezone, table))
+    if out is None:
+        click.echo(draft.text(), nl=False)
+    else:
+        out.write_text(draft.text())
+    for remark in draft.remarks:
+        click.echo(remark, err=True)
+
+
+def _counterpart(given: str) -> tuple[str, str]:
+    source, _, metric = given.partition("=")
+    if metric not in METRICS:
+        raise click.BadParameter(unknown(f"metric {metric!r}", metric, METRICS))
+    return source, metric

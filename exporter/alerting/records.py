@@ -24,6 +24,7 @@ from exporter.alerting.metrics import (
     State,
 )
 from exporter.alerting.promql import Matcher, Operand, Promql
+from exporter.alerting.words import HOUR_S, LONG_S
 from exporter.quantities import Duration
 
 REPLICAS = "instance, pod"
@@ -31,11 +32,6 @@ REPLICAS = "instance, pod"
 
 LOOKBACK_S = 600
 """How long a counter may be missing (an exporter that restarts) and still be counted on."""
-
-LONG_S = 86_400
-"""Windows beyond this are summed in steps of an hour: no evaluation reads days of minutes."""
-
-_HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +129,17 @@ class Records:
 
     def amount(self, measure: Measure, level: Level, window_s: float) -> Promql:
         """The record of what a measure grew by within windows of a length."""
-        step_s = _HOUR_S if window_s > LONG_S else self.interval_s
+        step_s = HOUR_S if window_s > LONG_S else self.interval_s
+        # Off the grid by half an interval: Prometheus 2 includes a range's left end, 3 does not.
+        length_s = window_s - self.interval_s / 2
         of_step = self._growth(measure, level)
         if window_s == self.interval_s:
             return of_step
         if step_s > self.interval_s:
             of_step = self.amount(measure, level, step_s)
-            # Off the grid by half a step: Prometheus 2 includes a range's left end, 3 does not.
-            samples = q.select(of_step, window_s=window_s - step_s / 2, step_s=step_s)
+            samples = q.select(of_step, window_s=length_s, step_s=step_s)
         else:
-            samples = q.select(of_step, window_s=window_s - step_s / 2)
+            samples = q.select(of_step, window_s=length_s)
         summed = q.call("sum_over_time", samples)
         return self._add(level, measure.name, f"delta{_spell(window_s)}", summed)
 

@@ -112,9 +112,8 @@ def groups_of(definitions: Definitions) -> list[Group]:
         into = group(alert.meaning().group)
         into.alerts.extend(alerts_of(alert, into.records, definitions))
     for slo in definitions.slos:
-        into = group(
-            f"slo_{slo.fast_enough.metric}" if slo.fast_enough else METRICS["error_rate"].group
-        )
+        about = f"{slo.fast_enough.metric}_p99" if slo.fast_enough else "error_rate"
+        into = group(METRICS[about].group)
         into.alerts.extend(burn_alerts(slo, into.records, definitions))
     return list(groups.values())
 
@@ -170,7 +169,7 @@ def _expression(alert: Alert, severity: Severity, threshold: Threshold, records:
     window = Duration(alert.period)
     record = records.add(watched.level, alert.name, f"{severity}_breach{window}", breach)
     # One sample a window: subqueries stand on multiples of their step, so windows do not overlap.
-    length_s = alert.periods * alert.period - alert.period / 2
+    length_s = alert.periods * alert.period - records.interval_s / 2
     samples = q.select(record, window_s=length_s, step_s=alert.period)
     return q.binary(
         q.call("sum_over_time", samples), ">=", q.number(alert.breaching or alert.periods)

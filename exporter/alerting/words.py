@@ -14,3 +14,8 @@ AGAINST: Mapping[str, str] = {
 }
 
 OFFSETS_S: Mapping[str, float] = {"yesterday": 86_400, "last_week": 604_800}
+
+HOUR_S = 3600
+
+LONG_S = 86_400
+"""Windows beyond this are summed in steps of an hour: no evaluation reads days of minutes."""

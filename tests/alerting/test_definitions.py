@@ -1,11 +1,23 @@
 """Mistakes in definitions are told with their line, what is allowed, and the nearest right name."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from exporter.alerting.definitions import load_definitions
+from exporter.alerting.definitions import (
+    Alert,
+    Definitions,
+    Links,
+    Scope,
+    Slo,
+    load_definitions,
+)
+from exporter.alerting.metrics import METRICS
+from exporter.alerting.notifications import Hours, Notifications
 from exporter.errors import DocumentError
+from tests.alerting.rulefiles import ROOT
 
 ALERT = """alerts:
   - name: Watched
@@ -92,3 +104,16 @@ def test_an_objective_needs_a_bucket_and_a_share(tmp_path: Path) -> None:
         "the nearest are 2.5s and 5s\n"
         f"{file}:6: slos[1].objective: expected more than 0% and less than 100%; found 100%"
     )
+
+
+def test_every_metric_is_documented() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    documented = set(re.findall(r"`(\w+)`", page))
+    assert set(METRICS) <= documented
+
+
+def test_every_key_is_shown_in_the_example() -> None:
+    example = (ROOT / "rules" / "alerts.example.yaml").read_text()
+    models: list[type[BaseModel]] = [Definitions, Links, Notifications, Alert, Slo, Scope, Hours]
+    keys = {key for model in models for key in model.model_fields}
+    assert {key for key in keys if f"{key}:" not in example} == set()

@@ -1,0 +1,174 @@
+"""What an import makes: definitions, and a report of what could not be carried over, with why."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from exporter.alerting.definitions import Definitions
+from exporter.alerting.metrics import METRICS, Unit
+from exporter.alerting.notifications import DAYS
+from exporter.alerting.rulefile import yaml_text
+from exporter.errors import ExporterError
+from exporter.quantities import Duration
+
+Json: TypeAlias = Mapping[str, Any]
+"""An object of a vendor's, of which any part may be missing."""
+
+SEVERITIES: Mapping[str, str] = {
+    "critical": "critical",
+    "p1": "critical",
+    "error": "error",
+    "p2": "error",
+    "warn": "warning",
+    "warning": "warning",
+    "p3": "warning",
+    "info": "info",
+    "p4": "info",
+}
+"""Our severities by the vendors' words, in lower case."""
+
+
+class ImportFailed(ExporterError):
+    """A file is not what its kind says."""
+
+
+class ByHand(Exception):
+    """A rule that a person has to carry over; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something that a person has to know or do.
+
+    Attributes:
+        rule: as the source calls it.
+        part: of it that is meant.
+    """
+
+    rule: str
+    part: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.part}: {self.text}"
+
+
+@dataclass
+class Draft:
+    """Definitions in the making."""
+
+    alerts: list[dict[str, object]] = field(default_factory=list)
+    slos: list[dict[str, object]] = field(default_factory=list)
+    hours: dict[str, dict[str, object]] = field(default_factory=dict)
+    remarks: list[Remark] = field(default_factory=list)
+
+    def remark(self, rule: str, part: str, text: str) -> None:
+        """Put something into the report, once."""
+        remark = Remark(rule, part, text)
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
+    def name(self, title: str) -> str:
+        """A name for an alert that no other has; words in other scripts give `Alert`."""
+        words = re.findall(r"[A-Za-z0-9]+", title)
+        name = "".join(word[0].upper() + word[1:] for word in words)[:48]
+        name = name if name[:1].isalpha() else f"Alert{name}"
+        taken = {str(each["name"]).lower() for each in (*self.alerts, *self.slos)}
+        number = 2
+        unique = name
+        while unique.lower() in taken:
+            unique, number = f"{name}{number}", number + 1
+        return unique
+
+    def hours_of(self, definition: Mapping[str, object]) -> str:
+        """The name of effective hours; equal ones have one name."""
+        for name, known in self.hours.items():
+            if known == definition:
+                return name
+        name = f"hours-{len(self.hours) + 1}"
+        self.hours[name] = dict(definition)
+        return name
+
+    def document(self) -> dict[str, object]:
+        """The definitions as a person would write them."""
+        parts: dict[str, object] = {}
+        if self.hours:
+            parts["notifications"] = {"hours": self.hours}
+        if self.alerts:
+            parts["alerts"] = self.alerts
+        if self.slos:
+            parts["slos"] = self.slos
+        return parts
+
+    def definitions(self) -> Definitions:
+        """The definitions as types.
+
+        Raises:
+            ValidationError: they are none, which is a mistake of an importer.
+        """
+        return Definitions.model_validate(self.document())
+
+    def text(self) -> str:
+        """The definitions as YAML; they are valid.
+
+        Raises:
+            ValidationError: they are not, which is a mistake of an importer.
+        """
+        self.definitions()
+        return yaml_text(self.document()) if self.document() else "alerts: []\n"
+
+
+def threshold(metric: str, value: float, *, factor: float = 1) -> object:
+    """A threshold in the form of a metric: shares as percentages, durations in seconds.
+
+    Args:
+        factor: by which the source's numbers must be multiplied: to percent, or to seconds.
+    """
+    number = float(f"{value * factor:.12g}")
+    unit = METRICS[metric].unit
+    if unit is Unit.SHARE:
+        return f"{number:g}%"
+    if unit is Unit.SECONDS:
+        return str(Duration(number))
+    return int(number) if number.is_integer() else number
+
+
+def always(days: tuple[str, ...], start: str, end: str) -> bool:
+    """Whether effective hours are all hours."""
+    return set(days) == set(DAYS) and start in ("00:00", "0:00") and end in ("23:59", "24:00")
+
+
+def objects(value: object, *keys: str) -> Iterator[Json]:
+    """The objects of a list, which may be wrapped in objects under any of the keys, or be alone."""
+    if isinstance(value, list):
+        for each in value:
+            yield from objects(each, *keys)
+    elif isinstance(value, Mapping):
+        inside = [value[key] for key in keys if isinstance(value.get(key), Mapping | list)]
+        if inside:
+            for each in inside:
+                yield from objects(each, *keys)
+        else:
+            yield value
+
+
+def seconds(value: float) -> str:
+    """A number of seconds as definitions have it."""
+    return str(Duration(float(value)))
+
+
+_ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
+
+
+def iso_seconds(text: str) -> int:
+    """Seconds of an ISO 8601 duration such as PT5M.
+
+    Raises:
+        ImportFailed: it is none.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None or not any(match.groups()):
+        raise ImportFailed(f"expected a duration such as PT5M, found {text!r}")
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest

@@ -1,0 +1,51 @@
+"""Other monitoring's alerts as definitions: what is carried, what is not and why.
+
+Beside each source in `imports/` stand the definitions and the report that were judged right.
+"""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from exporter.alerting.commands import alerts
+from exporter.alerting.definitions import load_definitions
+from tests.alerting.rulefiles import checked, written
+
+SOURCES = Path(__file__).parent / "imports"
+HINTS = {
+    "cloudmonitor2": ["--duration-unit", "ms"],
+    "cloudmonitor1": ["--metric", "acs_example/Latency=latency_average", "--duration-unit", "ms"],
+}
+KINDS = ("cloudmonitor2", "cloudmonitor1", "cloudwatch", "azure", "sloth", "openslo")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_source_becomes_these_definitions_and_this_report(kind: str) -> None:
+    (source,) = (file for file in SOURCES.glob(f"{kind}.*") if file.suffix in (".json", ".yaml"))
+    result = CliRunner().invoke(alerts, ["import", kind, str(source), *HINTS.get(kind, [])])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (SOURCES / f"{kind}.definitions").read_text()
+    assert result.stderr == (SOURCES / f"{kind}.report").read_text()
+
+
+def test_what_is_imported_becomes_rules_whose_tests_pass(promtool: Path, tmp_path: Path) -> None:
+    for kind in KINDS:
+        definitions = tmp_path / f"{kind}.yaml"
+        definitions.write_text((SOURCES / f"{kind}.definitions").read_text())
+        checked(written(load_definitions(definitions), tmp_path / kind), promtool)
+
+
+def test_durations_without_a_known_unit_are_left_to_a_person() -> None:
+    source = str(SOURCES / "cloudmonitor2.json")
+    result = CliRunner().invoke(alerts, ["import", "cloudmonitor2", source])
+    assert "slow first token: expr: the unit of durations is not documented" in result.stderr
+    assert "ttft" not in result.stdout
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "rules.json"
+    broken.write_text("{")
+    result = CliRunner().invoke(alerts, ["import", "azure", str(broken)])
+    assert result.exit_code == 1
+    assert str(result.exception).startswith(f"{broken}: cannot be read as azure: ")
