@@ -114,6 +114,7 @@ class Engine:
         self._push = Push(
             config.otlp,
             ledger=self.ledger,
+            about_itself=metrics.registry,
             request_log=ReadRequestLog(config.request_log_dir, lambda: store.batch)
             if config.request_log.enabled
             else None,

@@ -20,6 +20,8 @@ PUSHED = "service_name"
 SCRAPED_ONES = f"{PUSHED}=''"
 PUSHED_ONES = f"{PUSHED}!=''"
 
+INSTRUMENT = "gen_ai_.+|llm_gateway_([^e]|e[^x]).+"
+
 OF_THE_ROUTE = ("job", "instance", "service_")
 
 Series = dict[tuple[str, frozenset[tuple[str, object]]], float]
@@ -83,7 +85,10 @@ def server(tmp_path: Path) -> Iterator[VictoriaMetrics]:
 
 
 def test_scrape_and_push_give_the_same_series(server: VictoriaMetrics) -> None:
-    scraped, pushed = _series(server, SCRAPED_ONES), _series(server, PUSHED_ONES)
+    scraped, pushed = (
+        _series(server, SCRAPED_ONES, INSTRUMENT),
+        _series(server, PUSHED_ONES, INSTRUMENT),
+    )
     assert scraped.keys() == pushed.keys()
     assert scraped == pytest.approx(pushed)
     names = {name for name, _ in scraped}
@@ -95,15 +100,29 @@ def test_scrape_and_push_give_the_same_series(server: VictoriaMetrics) -> None:
     assert nonzero >= {each.prometheus_name for each in INSTRUMENTS if not each.buckets}
 
 
+def test_what_the_exporter_says_about_itself_has_the_same_names_by_both_routes(
+    server: VictoriaMetrics,
+) -> None:
+    scraped, pushed = (
+        {
+            (name, labels)
+            for name, labels in _series(server, route, "llm_gateway_exporter_.+|process_.+")
+            if not name.startswith("llm_gateway_exporter_web_")  # Of scrapes that came after.
+        }
+        for route in (SCRAPED_ONES, PUSHED_ONES)
+    )
+    assert scraped == pushed
+    assert "llm_gateway_exporter_commit_duration_seconds_bucket" in {name for name, _ in scraped}
+
+
 def _requests(server: VictoriaMetrics, route: str) -> float:
     samples = server.query(f"sum(llm_gateway_requests_total{{{route}}})")
     return samples[0].value if samples else 0.0
 
 
-def _series(server: VictoriaMetrics, route: str) -> Series:
-    """The instruments' series that came by a route, without what the route itself adds."""
-    names = '__name__=~"gen_ai_.+|llm_gateway_.+", __name__!~"llm_gateway_exporter_.+"'
-    selector = f"{{{names}, {route}}}"
+def _series(server: VictoriaMetrics, route: str, names: str) -> Series:
+    """Series that came by a route, without what the route itself adds to their labels."""
+    selector = f'{{__name__=~"{names}", {route}}}'
     found = {}
     for sample in server.query(selector):
         labels = dict(sample.labels)

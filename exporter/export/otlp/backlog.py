@@ -165,9 +165,7 @@ def _piece(day: OpenDay, first: int, end: int) -> Piece:
 
 def _rows_written(day: OpenDay) -> int:
     """Rows of the file, those of a batch that is not published yet too."""
-    rows: list[Any] = day.database.execute(
-        "select value from facts where name = 'rows'"
-    ).fetchall()
+    rows: list[Any] = day.database.execute("select value from facts where name = 'rows'").fetchall()
     return int(rows[0][0])
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from prometheus_client import CollectorRegistry
 
 from exporter.export.otlp.memory import Memory
 from exporter.export.otlp.metrics import DestinationMetrics
+from exporter.export.otlp.own_metrics import own_metrics
 from exporter.export.otlp.sender import Deliver
 from exporter.export.otlp.series import FamilyMessage, Window
 from exporter.export.otlp.settings import MetricSettings
@@ -29,9 +31,10 @@ Parts = list[tuple[FamilyWindows, Window, slice]]
 
 
 class MetricWork:
-    """The ledger's series for one destination.
+    """The ledger's series, and the metrics about the exporter itself, for one destination.
 
     Args:
+        about_itself: registry of those.
         memory: what was told, which deltas go on from after a restart.
         clock: nanoseconds since 1970.
     """
@@ -39,6 +42,7 @@ class MetricWork:
     def __init__(
         self,
         ledger: Ledger,
+        about_itself: CollectorRegistry,
         settings: MetricSettings,
         resource: Resource,
         memory: Memory,
@@ -46,6 +50,8 @@ class MetricWork:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._ledger = ledger
+        self._about_itself = about_itself
+        self._resource = resource
         self._settings = settings
         self._memory = memory
         self._metrics = metrics
@@ -103,8 +109,9 @@ class MetricWork:
                     joined, parts = b"", []
                 joined += page
                 parts.append((windows, window, part))
-        if joined:
-            yield joined, parts
+        is_delta = self._settings.is_delta
+        joined += own_metrics(self._about_itself, self._resource, now, is_delta=is_delta)
+        yield joined, parts
 
     def _remember(self, families: list[FamilySnapshot]) -> None:
         if self._settings.is_delta:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from exporter.export.otlp.attributes import resource
 from exporter.export.otlp.backlog import Backlog
 from exporter.export.otlp.config import OtlpConfig
@@ -37,6 +39,7 @@ class Push:
     """Sends from `start` to `stop`, each signal of each endpoint in a thread of its own.
 
     Args:
+        about_itself: registry of the metrics about the exporter.
         request_log: None if it is off; no endpoint may want log records then.
         instance_id: of the state.
 
@@ -49,6 +52,7 @@ class Push:
         endpoints: Sequence[OtlpConfig],
         *,
         ledger: Ledger,
+        about_itself: CollectorRegistry,
         request_log: ReadRequestLog | None,
         state_dir: Path,
         instance_id: str,
@@ -63,7 +67,7 @@ class Push:
                 settings = metric_settings(config, environ)
                 told = metrics.of(to)
                 memory = _memory(state_dir, to)
-                work = MetricWork(ledger, settings, about, memory, told)
+                work = MetricWork(ledger, about_itself, settings, about, memory, told)
                 self._senders.append(Sender(to, work, _transport(to), told, settings.interval_s))
             if config.logs and request_log is not None:
                 to = destination(config, "logs", environ)

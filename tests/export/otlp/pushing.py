@@ -39,6 +39,7 @@ def pushing(
     push = Push(
         endpoints,
         ledger=ledger,
+        about_itself=registry,
         request_log=request_log,
         state_dir=state_dir,
         instance_id="instance",
