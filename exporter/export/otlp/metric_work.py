@@ -77,6 +77,7 @@ class MetricWork:
         families = self._ledger.snapshot()
         now = self._clock()
         refusal: DeliveryError | None = None
+        told: set[FamilyWindows] = set()
         try:
             for request, parts in self._requests(families, now):
                 try:
@@ -88,8 +89,9 @@ class MetricWork:
                 else:
                     for windows, window, part in parts:
                         windows.delivered(window, part)
+                        told.add(windows)
         finally:
-            self._remember(families)
+            self._remember(families, told)
         if refusal is not None:
             raise refusal
         for family in families:
@@ -113,15 +115,15 @@ class MetricWork:
         joined += own_metrics(self._about_itself, self._resource, now, is_delta=is_delta)
         yield joined, parts
 
-    def _remember(self, families: list[FamilySnapshot]) -> None:
+    def _remember(self, families: list[FamilySnapshot], told: set[FamilyWindows]) -> None:
+        """Keep what was told of families over a restart, if deltas go on from it."""
         if self._settings.is_delta:
-            encode = msgspec.msgpack.encode
+            named = {family.instrument.name: family for family in families}
             self._memory.write(
                 {
-                    _KEY + family.instrument.name: encode(
-                        self._windows[family.instrument.name].told(family)
-                    )
-                    for family in families
+                    _KEY + name: msgspec.msgpack.encode(windows.told(named[name]))
+                    for name, windows in self._windows.items()
+                    if windows in told
                 }
             )
 

@@ -68,7 +68,7 @@ class Push:
                 told = metrics.of(to)
                 memory = _memory(state_dir, to)
                 work = MetricWork(ledger, about_itself, settings, about, memory, told)
-                self._senders.append(Sender(to, work, _transport(to), told, settings.interval_s))
+                self._senders.append(Sender(to, work, transport(to), told, settings.interval_s))
             if config.logs and request_log is not None:
                 to = destination(config, "logs", environ)
                 told = metrics.of(to)
@@ -76,7 +76,7 @@ class Push:
                 backlog = Backlog(request_log.directory, request_log.published, memory)
                 records = LogRecords(about, instance_id)
                 logs = LogWork(backlog, records, memory, told)
-                self._senders.append(Sender(to, logs, _transport(to), told, POLL_INTERVAL_S))
+                self._senders.append(Sender(to, logs, transport(to), told, POLL_INTERVAL_S))
 
     def start(self) -> None:
         """Begin to send."""
@@ -95,8 +95,8 @@ def _memory(state_dir: Path, to: Destination) -> Memory:
     return Memory(state_dir, f"{to.name} {to.signal}")
 
 
-def _transport(to: Destination) -> Transport:
-    """Each protocol is imported when it is used: gRPC takes 20 MiB."""
+def transport(to: Destination) -> Transport:
+    """Of a destination's protocol, which is imported only now: gRPC takes 20 MiB."""
     if to.protocol == "grpc":
         from exporter.export.otlp.grpc_transport import GrpcTransport
 
