@@ -19,6 +19,8 @@ from exporter.sources.inbox import Inboxes
 from exporter.store.state import StateStore
 from exporter.web.ingest import PushDoor
 from exporter.web.pages import SourceState
+from exporter.web.requests import LINK as REQUESTS_LINK
+from exporter.web.requests import request_routes
 from exporter.web.server import WebServer
 
 log = structlog.get_logger(__name__)
@@ -107,6 +109,12 @@ class Daemon:
             self._metrics.ingest,
         )
         web.add_routes(door.routes(), admits=door.admits)
+        web.add_routes(
+            request_routes(
+                lambda: self._engine.search, lambda: self._engine.config.labels.attributes
+            ),
+            REQUESTS_LINK,
+        )
         await web.start()
         self._engine.start()
         notify.ready()

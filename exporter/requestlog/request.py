@@ -15,8 +15,8 @@ from exporter.requestlog.columns import NUMBER_COLUMNS, START_TIME, NumberColumn
 from exporter.requestlog.names import LoggedKind
 
 Text = Annotated[str | None, Meta(description="null: not reported")]
-Count = Annotated[int | None, Meta(ge=0)]
-Milliseconds = Annotated[float | None, Meta(ge=0, description="in steps of 0.01 ms")]
+Count = Annotated[int, Meta(ge=0)] | None
+Amount = Annotated[float, Meta(ge=0)] | None
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, gc=False):
@@ -28,8 +28,8 @@ class LoggedRequest(msgspec.Struct, frozen=True, gc=False):
     total_tokens: Count
     input_tokens: Annotated[Count, Meta(description="cached tokens included")]
     output_tokens: Annotated[Count, Meta(description="reasoning tokens included")]
-    time_to_first_token_ms: Annotated[Milliseconds, Meta(description="of streamed successes")]
-    latency_ms: Milliseconds
+    time_to_first_token_ms: Annotated[Amount, Meta(description="of streamed successes")]
+    latency_ms: Annotated[Amount, Meta(description="in steps of 0.01 ms")]
     status_code: Annotated[int, Meta(ge=0, le=599)]
     error_type: Annotated[Text, Meta(description="null: a success")]
     response_model: Annotated[Text, Meta(description="that answered")]
@@ -42,13 +42,13 @@ class LoggedRequest(msgspec.Struct, frozen=True, gc=False):
     cache_creation_input_tokens: Count
     reasoning_output_tokens: Count
     images: Count
-    seconds: Annotated[float | None, Meta(ge=0, description="of audio or video that are billed")]
+    seconds: Annotated[Amount, Meta(description="of audio or video that are billed")]
     characters: Count
-    cost: Annotated[float | None, Meta(ge=0, description="as reported by the gateway")]
+    cost: Annotated[Amount, Meta(description="as reported by the gateway")]
     currency: Annotated[Text, Meta(description="ISO 4217, of cost")]
-    estimated_cost: Annotated[float | None, Meta(ge=0, description="by the price list")]
+    estimated_cost: Annotated[Amount, Meta(description="by the price list")]
     estimate_currency: Annotated[Text, Meta(description="ISO 4217, of estimated_cost")]
-    upstream_time_ms: Annotated[Milliseconds, Meta(description="of the latency")]
+    upstream_time_ms: Annotated[Amount, Meta(description="of the latency")]
     trace_id: Text
     attributes: dict[str, str]
     source: Annotated[Text, Meta(description="of the exporter's configuration")]

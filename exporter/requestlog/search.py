@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,16 +151,19 @@ class RequestSearch:
         What providers put before an id (`chatcmpl-`) makes no difference, nor do a UUID's dashes
         and case.
         """
-        found: list[LoggedRequest] = []
+        tables = self.tables_of(request_id)
+        found = list(islice((row for table in tables for row in table.requests()), MOST_FOUND))
+        return sorted(found, key=lambda request: request.start_time, reverse=True)
+
+    def tables_of(self, request_id: str) -> Iterator[Table]:
+        """The same for an export: newest day first, and all of them."""
         for name in reversed(day_files(self._directory)):
+            tables: list[Table] = []
             with ExitStack() as files:
                 for file in self._enter(files, [name]):
                     rows = _rows_with_id(file, plain_id(request_id))
-                    tables = (file.table(block, [row]) for row, block in rows.items())
-                    found += [request for one in tables for request in one.requests()]
-            if len(found) >= MOST_FOUND:
-                break
-        return sorted(found, key=lambda request: request.start_time, reverse=True)[:MOST_FOUND]
+                    tables += [file.table(block, [row]) for row, block in rows.items()]
+            yield from tables
 
     def get(self, key: str) -> LoggedRequest | None:
         """The request of this key."""

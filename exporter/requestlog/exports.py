@@ -1,0 +1,176 @@
+"""Requests as files: CSV, JSON Lines, Parquet; made a block at a time, in constant memory."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from exporter.errors import ExporterError
+from exporter.requestlog.request import Table, timestamps
+
+ROW_GROUP_BLOCKS = 32
+"""Blocks of a row group in Parquet, 65,536 rows of them at most."""
+
+_TEXTS = frozenset(
+    {
+        *("request_id", "model", "error_type", "response_model", "provider", "operation"),
+        *("finish_reason", "currency", "estimate_currency", "trace_id", "source"),
+    }
+)
+"""Fields that hold what clients and gateways wrote."""
+
+_FORMULA_STARTS = frozenset("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001 - full-width ones count too.
+
+
+class FormatUnavailableError(ExporterError):
+    """What a format needs is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """A way of writing requests.
+
+    Attributes:
+        media_type: of the file.
+        chunks: from tables and the fields wanted to the file's bytes, one chunk after another.
+    """
+
+    media_type: str
+    chunks: Callable[[Iterable[Table], Sequence[str]], Iterator[bytes]]
+
+
+def _columns(table: Table, fields: Sequence[str]) -> list[Iterable[Any]]:
+    return [
+        timestamps(table.starts) if name == "start_time" else table.columns[name] for name in fields
+    ]
+
+
+def _json_lines(tables: Iterable[Table], fields: Sequence[str]) -> Iterator[bytes]:
+    row = msgspec.defstruct("Row", list(fields), gc=False)
+    encoder = msgspec.json.Encoder()
+    for table in tables:
+        yield encoder.encode_lines(list(islice(map(row, *_columns(table, fields)), len(table))))
+
+
+class _Harmless(dict[str | None, str | None]):
+    """Texts that a spreadsheet takes for texts (CWE-1236), remembered by what they were."""
+
+    def __missing__(self, text: str | None) -> str | None:
+        harmless = f"'{text}" if text and text[0] in _FORMULA_STARTS else text
+        if len(self) < 1 << 16:
+            self[text] = harmless
+        return harmless
+
+
+def _csv(tables: Iterable[Table], fields: Sequence[str], *, raw: bool = False) -> Iterator[bytes]:
+    """RFC 4180, with a header line."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(fields)
+    harmless = _Harmless()
+    for table in tables:
+        columns = _columns(table, fields)
+        for place, name in enumerate(fields):
+            if name == "attributes":
+                columns[place] = [_json(attributes) for attributes in columns[place]]
+            elif name in _TEXTS and not raw:
+                columns[place] = map(harmless.__getitem__, columns[place])
+        writer.writerows(islice(zip(*columns, strict=False), len(table)))
+        yield text.getvalue().encode("utf-8", "replace")
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue().encode()  # The header, where nothing was found.
+
+
+def _json(attributes: dict[str, str]) -> str:
+    return msgspec.json.encode(attributes).decode() if attributes else ""
+
+
+def _parquet(tables: Iterable[Table], fields: Sequence[str]) -> Iterator[bytes]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise FormatUnavailableError(
+            "Parquet needs pyarrow: pip install 'llm-gateway-exporter[parquet]'"
+        ) from error
+    schema = pa.schema([(name, _arrow_type(pa, name)) for name in fields])
+    sink = _Sink()
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        source = iter(tables)
+        while group := list(islice(source, ROW_GROUP_BLOCKS)):
+            batches = [
+                pa.record_batch(
+                    [_arrow(pa, table, field.name, field.type) for field in schema], schema=schema
+                )
+                for table in group
+            ]
+            writer.write_table(pa.Table.from_batches(batches))
+            yield sink.take()
+    yield sink.take()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is taken away while it is written."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        self._size += len(self._parts[-1])
+        return len(self._parts[-1])
+
+    def tell(self) -> int:
+        return self._size
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+def _arrow_type(pa: Any, field: str) -> Any:
+    if field == "start_time":
+        return pa.timestamp("us", tz="UTC")
+    if field == "attributes":
+        return pa.map_(pa.string(), pa.string())
+    if field in _TEXTS or field == "key":
+        return pa.string()
+    if field in ("streamed", "cache_hit"):
+        return pa.bool_()
+    if field == "status_code":
+        return pa.int16()
+    if field.endswith("_ms") or field in ("seconds", "cost", "estimated_cost"):
+        return pa.float64()
+    return pa.int64()
+
+
+def _arrow(pa: Any, table: Table, field: str, type_: Any) -> Any:
+    if field == "start_time":
+        return pa.array(table.starts).cast(type_)
+    values = islice(table.columns[field], len(table))
+    if field == "attributes":
+        return pa.array([list(attributes.items()) for attributes in values], type_)
+    return pa.array(list(values), type_)
+
+
+EXPORT_FORMATS = {
+    "csv": ExportFormat("text/csv; charset=utf-8; header=present", _csv),
+    "jsonl": ExportFormat("application/x-ndjson", _json_lines),
+    "parquet": ExportFormat("application/vnd.apache.parquet", _parquet),
+}
+"""By the suffix of their files."""
+
+RAW_CSV = ExportFormat(
+    EXPORT_FORMATS["csv"].media_type, lambda tables, fields: _csv(tables, fields, raw=True)
+)
+"""CSV with each value as it is, for machines; a spreadsheet may run it."""
