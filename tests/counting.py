@@ -16,6 +16,9 @@ from exporter.store.state import StateStore
 from exporter.tally import Tally
 from exporter.vocabulary import IDENTITY, INSTRUMENTS, Instrument, InstrumentKind
 
+MEMORY = Path("/dev/shm") if Path("/dev/shm").exists() else None
+"""A file system in memory, where there is one: for tests that commit often and pull no plug."""
+
 Labels = frozenset[tuple[str, str]]
 """A series' labels by attribute, empty ones left out."""
 
@@ -121,7 +124,7 @@ class Counting:
 @contextmanager
 def counting(directory: Path | None = None, *arguments: Any, **named: Any) -> Iterator[Counting]:
     """A `Counting` in the directory, or in one of its own."""
-    with tempfile.TemporaryDirectory() as own:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as own:
         found = Counting(directory or Path(own), *arguments, **named)
         try:
             yield found

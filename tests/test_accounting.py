@@ -139,6 +139,14 @@ def test_names_keep_their_places_after_a_restart(tmp_path: Path) -> None:
         assert models(counted) == {"model-0": 2, "model-1": 3, "other": 1}
 
 
+def test_usual_errors_take_their_room_in_every_run(tmp_path: Path) -> None:
+    labelling = Labelling(limit=2, statuses=(200, 429, 500))
+    teapot = a_record(a_kind(status=418, error_type="teapot"))
+    for _ in range(2):
+        with counting(tmp_path, labelling) as counted:
+            assert counted.commit([a_record(), teapot]) == {"error_type": 1}
+
+
 def test_a_lower_limit_takes_nobodys_place_away(tmp_path: Path) -> None:
     kinds = [a_kind(f"model-{n}") for n in range(4)]
     with counting(tmp_path) as counted:

@@ -13,7 +13,7 @@ from exporter import vocabulary as v
 from exporter.accounting import Labelling
 from exporter.prices import PRICED, Price, Prices
 from exporter.record import Kind, Record
-from tests.counting import Labels, Series, a_kind, a_record, counting
+from tests.counting import MEMORY, Labels, Series, a_kind, a_record, counting
 
 LABELLING = Labelling(attributes=("team",), models=("known",))
 NO_MORE: Mapping[str, str] = {}
@@ -161,7 +161,7 @@ def test_every_series_is_what_an_oracle_says_over_commits_and_restarts(
     runs: Sequence[Sequence[Sequence[Sequence[Record]]]],
 ) -> None:
     oracle = Oracle()
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         for commits in runs:
             with counting(Path(directory), LABELLING, Prices(PRICE_LIST)) as counted:
                 for batches in commits:

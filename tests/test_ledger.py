@@ -36,8 +36,10 @@ def test_readers_see_a_series_once_it_is_published(ledger: Ledger) -> None:
     ledger.publish(changes)
     changes = ledger.changes(add_tokens(ledger, 4))
     assert list(series_of(ledger).values()) == [[3]]
+    before = ledger.snapshot()
     ledger.publish(changes)
     assert list(series_of(ledger).values()) == [[7]]
+    assert [family.values.tolist() for family in before if family.labels] == [[[3]]]
 
 
 def test_amounts_for_one_series_are_all_added(ledger: Ledger) -> None:

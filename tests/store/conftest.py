@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.counting import MEMORY
+
 
 @pytest.fixture
 def quick_path() -> Iterator[Path]:
-    """A directory in memory, where there is one: for tests that commit often and pull no plug."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.exists() else None) as directory:
+    """A directory in memory, where there is one."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         yield Path(directory)
 
 
