@@ -86,18 +86,18 @@ def _firing() -> list[PanelBuilder]:
                 "Firing and pending",
                 "What is wrong at the range's end: pending alerts wait until they have lasted long "
                 "enough. The notice in your channel has the links to the runbook.",
-                width=12,
+                width=13,
                 height=8,
                 empty="Nothing fires",
             ),
             [
-                Key("severity", "Severity", width=100),
+                Key("severity", "Severity", width=80),
                 Key("alertname", "Alert"),
                 Key(MODEL, "Model"),
-                Key(PROVIDER, "Provider", width=110),
-                Key("alertstate", "State", width=90),
+                Key(PROVIDER, "Provider", width=95),
+                Key("alertstate", "State", width=75),
             ],
-            [Column("Alerts", latest)],
+            [Column("Alerts", latest, width=70)],
             "Alerts",
         ),
         bars(
@@ -105,7 +105,7 @@ def _firing() -> list[PanelBuilder]:
                 "Alerts over time",
                 "How many fired in each bucket. One that comes and goes needs a longer time to "
                 "fire, or a look.",
-                width=9,
+                width=8,
                 height=8,
                 empty="Nothing fired",
             ),

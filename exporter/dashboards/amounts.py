@@ -64,8 +64,8 @@ class Period:
         end: offset of its end, "" for the query's time itself.
         start: offset of its start.
         began: its start in epoch seconds.
-        lately: how far before an end a scrape may lie to be good for it. A range that ends with the
-            running hour ends up to an hour from now.
+        lately: how far before an end a scrape may lie that is taken rather than a recording; a
+            range that ends with the running hour ends up to an hour from now. "": recordings do.
     """
 
     length: str
@@ -75,7 +75,7 @@ class Period:
     lately: str = "1h"
 
 
-BUCKET = Period("${granularity}s", "-${granularity}s", "", Operand("time()"), "10m")
+BUCKET = Period("${granularity}s", "-${granularity}s", "", Operand("time()"), lately="")
 """It begins at the query's time: bars stand at their start, and the running one shows."""
 
 RANGE = Period("${__range_s}s", "", "${__range_s}s", Promql("time() - ${__range_s}"))
@@ -117,23 +117,21 @@ class Amounts:
           seen counts, and never the exporter's whole past.
         """
         end = _last(series, period.length, period.end, period.lately)
-        least = call("min_over_time", series.sparse.select(period.length, period.end))
         start = _last(series, LONGEST_OUTAGE, period.start, period.lately)
-        grown = binary(binary(end, "-", start), ">=", number(0))
-        born = binary(
-            # Adding zero takes the name off, as the difference has none.
-            binary(end, "+", number(0)),
-            f"and on ({', '.join(self._options.identity)})",
-            self._complete(period),
-        )
-        return binary(binary(grown, "or", born), "or", binary(end, "-", least))
+        first = call("min_over_time", series.sparse.select(period.length, period.end))
+        identity = ", ".join(self._options.identity)
+        # A start above the end is of a counter that began again, as if it had been born.
+        born = binary(first, f"* on ({identity}) group_left ()", self._incomplete(period))
+        return binary(end, "-", binary(binary(start, "<=", end), "or", born))
 
-    def _complete(self, period: Period) -> Promql:
-        """The exporters all of whose counting in the period is to be seen."""
+    def _incomplete(self, period: Period) -> Promql:
+        """0 for the exporters all of whose counting in the period is to be seen, 1 for others."""
         created = Series(STATE_CREATED, self._exporters)
         known = call("last_over_time", created.select(LONGEST_OUTAGE, period.start))
         state = call("last_over_time", created.select(period.length, period.end))
-        return binary(known, "or", binary(state, ">=", period.began))
+        complete = binary(known, "or", binary(state, ">=", period.began))
+        one = binary(binary(state, "*", number(0)), "+", number(1))
+        return binary(binary(complete, "*", number(0)), "or", one)
 
     def _reset_proof(self, series: Series, period: Period) -> Promql:
         """The sum of the steps between scrapes; a step down is a counter that began again at zero.
@@ -157,8 +155,8 @@ class Amounts:
 
 
 def _last(series: Series, window: str, offset: str, lately: str) -> Promql:
-    """The last value in a window; recordings stand in where there was no scrape lately."""
+    """The last value in a window; with recordings, that of a scrape if there was one lately."""
     last = call("last_over_time", series.sparse.select(window, offset))
-    if not series.recorded:
+    if not series.recorded or not lately:
         return last
     return binary(call("last_over_time", series.select(lately, offset)), "or", last)

@@ -133,7 +133,7 @@ def headline(figures: Figures, options: Options) -> list[PanelBuilder]:
             figures.success_rate(RANGE),
             levels=SUCCESS_LEVELS,
         ),
-        stat(fresh, _newest(options)),
+        stat(fresh, _newest(options), size=24),
         trend("Tokens over time", figures.tokens(BUCKET), "short", bar=True),
         trend("Requests over time", figures.requests(BUCKET), "short", bar=True),
         trend("Latency over time", figures.mean(latency, BUCKET), "s", bar=False),
@@ -143,8 +143,10 @@ def headline(figures: Figures, options: Options) -> list[PanelBuilder]:
 
 
 def _newest(options: Options) -> Promql:
+    """When an exporter was last heard of, in milliseconds: the last minute that has a sample."""
     created = Series(STATE_CREATED, (board.of_job(options),))
-    times = Promql(f"timestamp({created.select()})[${{__range_s}}s:1m]")
+    heard = binary(call("last_over_time", created.select("1m")), "* 0 +", Promql("time() - 60"))
+    times = Promql(f"({heard})[${{__range_s}}s:1m]")
     return binary(aggregate("max", call("max_over_time", times)), "*", number(1000))
 
 
@@ -256,7 +258,7 @@ def _usage(figures: Figures) -> list[PanelBuilder]:
 
 def _models(figures: Figures, options: Options) -> PanelBuilder:
     """The per-model table."""
-    chosen = board.chosen(options)
+    every_team = board.chosen(options, attributes=False)
     to_model = (
         f"/d/{MODEL_UID}?var-model=${{__value.raw:percentencode}}"
         "&${__url_time_range}&${datasource:queryparam}&${granularity:queryparam}"
@@ -265,12 +267,12 @@ def _models(figures: Figures, options: Options) -> PanelBuilder:
     links = [("This model in depth", to_model), ("Its requests", to_requests)]
 
     def now(record: str) -> Promql:
-        latest = call("last_over_time", Series(record, chosen).select("1h"))
+        latest = call("last_over_time", Series(record, every_team).select("1h"))
         return aggregate("sum", latest, by=ROW)
 
     def peak(record: str) -> Promql:
-        minutes = aggregate("sum", Series(record, chosen).select(), by=ROW)
-        return call("max_over_time", Promql(f"({minutes})[${{__range_s}}s:1m]"))
+        busiest = call("max_over_time", Series(record, every_team).select("${__range_s}s"))
+        return aggregate("sum", busiest, by=ROW)
 
     tokens, requests = recordings.TOKENS_PER_MINUTE, recordings.REQUESTS_PER_MINUTE
     latency, first = figures.durations, figures.first_tokens
@@ -279,25 +281,26 @@ def _models(figures: Figures, options: Options) -> PanelBuilder:
     columns = [
         Column("Calls", figures.requests(RANGE, ROW), width=75),
         Column("Success", figures.success_rate(RANGE, ROW), "percentunit", SUCCESS_LEVELS, 80, 2),
-        Column("Errors", figures.failures(RANGE, ROW), levels=ERROR_LEVELS, width=65),
-        Column("RPM now", now(requests), width=80),
-        Column("RPM peak", peak(requests), width=82),
-        Column("TPM now", now(tokens), width=80),
-        Column("TPM peak", peak(tokens), width=82),
-        Column("TTFT avg", figures.mean(first, RANGE, ROW), "s", FIRST_TOKEN_LEVELS, 80),
-        Column("TTFT p95", ttft_p95, "s", FIRST_TOKEN_LEVELS, 80),
-        Column("Latency avg", figures.mean(latency, RANGE, ROW), "s", LATENCY_LEVELS, 95),
-        Column("Latency p95", latency_p95, "s", LATENCY_LEVELS, 95),
-        Column("Tokens in", figures.tokens(RANGE, ROW, "input"), width=98),
-        Column("Tokens out", figures.tokens(RANGE, ROW, "output"), width=98),
+        Column("Errors", figures.failures(RANGE, ROW), levels=ERROR_LEVELS, width=70),
+        Column("RPM", now(requests), width=60),
+        Column("RPM peak", peak(requests), width=88),
+        Column("TPM", now(tokens), width=68),
+        Column("TPM peak", peak(tokens), width=88),
+        Column("TTFT", figures.mean(first, RANGE, ROW), "s", FIRST_TOKEN_LEVELS, 72),
+        Column("TTFT p95", ttft_p95, "s", FIRST_TOKEN_LEVELS, 88),
+        Column("Latency", figures.mean(latency, RANGE, ROW), "s", LATENCY_LEVELS, 82),
+        Column("Latency p95", latency_p95, "s", LATENCY_LEVELS, 104),
+        Column("Tokens in", figures.tokens(RANGE, ROW, "input"), width=96),
+        Column("Tokens out", figures.tokens(RANGE, ROW, "output"), width=100),
     ]
     about = About(
         "Models",
         "Each model in the whole time range. Errors are failures, without requests that their "
-        "client gave up. RPM and TPM are requests and tokens of one minute: the latest of the "
-        "hour before the range's end, and the busiest; both rest on rules/dashboards.rules.yaml. "
-        "Latency is of whole answers, TTFT of streamed ones. A name leads to the model's own "
-        "dashboard and to its requests.",
+        "client gave up. RPM and TPM are requests and tokens of one minute, whoever sent them: "
+        "the latest of the hour before the range's end, and the busiest. They rest on "
+        "rules/dashboards.rules.yaml. TTFT and latency are averages and 95th percentiles, of "
+        "streamed and of all whole answers. A name leads to the model's own dashboard and to its "
+        "requests.",
         width=24,
         height=10,
     )

@@ -1,5 +1,7 @@
 """Request logs: single requests, for teams whose request logs go by OTLP to Loki."""
 
+from dataclasses import dataclass
+
 from grafana_foundation_sdk.builders import common as build_common
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import logs as build_logs
@@ -19,18 +21,29 @@ LOKI = model.DataSourceRef(type_val="loki", uid="${loki}")
 
 SERVICE = "llm-gateway-exporter"
 
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of the table of requests; units and widths as Grafana has them."""
+
+    title: str
+    unit: str = ""
+    width: int = 0
+
+
 COLUMNS = {
-    "request_id": ("Request", ""),
-    MODEL: ("Model", ""),
-    PROVIDER: ("Provider", ""),
-    STATUS_CODE: ("Status", ""),
-    ERROR_TYPE: ("Error", ""),
-    "latency_s": ("Latency", "s"),
-    "time_to_first_token_s": ("TTFT", "s"),
-    prometheus_label("gen_ai.usage.input_tokens"): ("Tokens in", "locale"),
-    prometheus_label("gen_ai.usage.output_tokens"): ("Tokens out", "locale"),
+    "Time": Field("Time", width=165),
+    "request_id": Field("Request", width=180),
+    MODEL: Field("Model"),
+    PROVIDER: Field("Provider", width=110),
+    STATUS_CODE: Field("Status", width=75),
+    ERROR_TYPE: Field("Error"),
+    "latency_s": Field("Latency", "s", 85),
+    "time_to_first_token_s": Field("TTFT", "s", 80),
+    prometheus_label("gen_ai.usage.input_tokens"): Field("Tokens in", "locale", 96),
+    prometheus_label("gen_ai.usage.output_tokens"): Field("Tokens out", "locale", 100),
 }
-"""The page's columns: structured metadata of a log record, as Loki names it, to title and unit."""
+"""The page's columns, by the structured metadata of a log record, as Loki names it."""
 
 
 def request_logs(options: Options) -> Board:
@@ -125,10 +138,8 @@ def _over_time(options: Options) -> PanelBuilder:
 
 
 def _table(options: Options) -> PanelBuilder:
-    columns = COLUMNS | {
-        label: (attribute.capitalize(), "")
-        for label, attribute in zip(options.attribute_labels, options.attributes, strict=True)
-    }
+    attributes = zip(options.attribute_labels, options.attributes, strict=True)
+    columns = COLUMNS | {label: Field(name.capitalize()) for label, name in attributes}
     panel = (
         table.Panel()
         .title("Requests")
@@ -145,9 +156,10 @@ def _table(options: Options) -> PanelBuilder:
         .sort_by([build_common.TableSortByFieldState().display_name("Time").desc(True)])
         .with_target(_query(options))
     )
-    for title, unit in columns.values():
-        if unit:
-            panel.override_by_name(title, [override("unit", unit)])
+    for field in columns.values():
+        settings = [override("unit", field.unit)] if field.unit else []
+        settings += [override("custom.width", field.width)] if field.width else []
+        panel.override_by_name(field.title, settings)
     link = {
         "title": "On the exporter's page",
         "url": "${requests_url}/requests?id=${__value.raw:percentencode}",
@@ -155,9 +167,9 @@ def _table(options: Options) -> PanelBuilder:
     panel.override_by_name("Request", [override("links", [link])])
     fields = {"source": "labels", "format": "json", "keepTime": True, "replace": True}
     organize = {
-        "includeByName": dict.fromkeys(("Time", *columns), True),
-        "indexByName": {name: place for place, name in enumerate(("Time", *columns))},
-        "renameByName": {name: title for name, (title, _) in columns.items()},
+        "includeByName": dict.fromkeys(columns, True),
+        "indexByName": {name: place for place, name in enumerate(columns)},
+        "renameByName": {name: field.title for name, field in columns.items()},
     }
     return panel.with_transformation(
         model.DataTransformerConfig("extractFields", options=fields)

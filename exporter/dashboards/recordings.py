@@ -1,10 +1,11 @@
 """Recording rules for what would be slow over weeks: `rules/dashboards.rules.yaml`.
 
-- `instance_5m:…`: counters as they stood every five minutes, with all of their labels: a tenth of
-  the samples. Dashboards read these where the time range is longer than two days and they go back
-  to its beginning, and the counters themselves otherwise (`variables`). The two ends of a period
-  are read from the counters in any case, so that amounts are as exact as ever; only what an
-  exporter counted in its first and its last five minutes can be missed.
+- `instance:…`: counters as they stood every five minutes, buckets of histograms every fifteen,
+  with all of their labels. Dashboards read these where the time range is longer than two days and
+  they go back to its beginning, and the counters themselves otherwise (`variables`). The two ends
+  of the range are read from the counters in any case, so that totals are as exact as ever; bars
+  still add up to them, but each may begin and end up to five minutes early. What an exporter
+  counted in its first and its last minutes can be missed.
 - `model:…:increase1m`: what was counted in each minute, from which the busiest minute is found.
 """
 
@@ -19,11 +20,11 @@ from exporter.alerting.promql import Promql, binary, checked, number
 from exporter.dashboards.amounts import MINUTE, STATE_CREATED, Amounts, Series
 from exporter.dashboards.board import VariableBuilder, of_job
 from exporter.dashboards.figures import SUCCEEDED
-from exporter.dashboards.options import MODEL, OPERATION, PROVIDER, Options
+from exporter.dashboards.options import MODEL, PROVIDER, Options
 from exporter.dashboards.panels import SOURCE
 from exporter.vocabulary import Instrument
 
-LEVEL = "instance_5m:"
+LEVEL = "instance:"
 LONG_S = 2 * 86_400
 """Time ranges longer than this are read from the recordings."""
 
@@ -62,32 +63,42 @@ class Group:
 
 
 def groups(options: Options) -> list[Group]:
-    """All rules, for the given extra attributes."""
+    """All rules."""
     return [
-        Group("llm-gateway-dashboards-5m", "5m", _copies()),
-        Group("llm-gateway-dashboards-1m", "1m", _minutes(options)),
+        Group("llm-gateway-dashboards-counters", "5m", _counters()),
+        Group("llm-gateway-dashboards-buckets", "15m", _buckets()),
+        Group("llm-gateway-dashboards-minutes", "1m", _minutes(options)),
     ]
 
 
-def _copies() -> list[Rule]:
-    # Most series of requests exist at zero for ever; one that is born later counts from zero, too.
-    copies = {
-        v.REQUESTS.prometheus_name: binary(
-            Series(v.REQUESTS.prometheus_name).select(), ">", number(0)
-        ),
-        v.TOKENS.prometheus_name: Series(v.TOKENS.prometheus_name).select(),
-        STATE_CREATED: Series(STATE_CREATED).select(),
-    }
-    for histogram, matchers in ((v.REQUEST_DURATION, (SUCCEEDED,)), (v.TIME_TO_FIRST_TOKEN, ())):
-        for part in ("_bucket", "_sum", "_count"):
-            series = Series(histogram.prometheus_name, matchers).part(part)
-            copies[series.name] = series.select()
-    return [Rule(LEVEL + name, expression) for name, expression in copies.items()]
+def _counters() -> list[Rule]:
+    requests = Series(v.REQUESTS.prometheus_name)
+    return [
+        # Most of these exist at zero for ever; one that is born later counts from zero, too.
+        Rule(LEVEL + requests.name, binary(requests.select(), ">", number(0))),
+        _copy(Series(v.TOKENS.prometheus_name)),
+        _copy(Series(STATE_CREATED)),
+        *(_copy(each.part(part)) for each in _HISTOGRAMS for part in ("_sum", "_count")),
+    ]
+
+
+def _buckets() -> list[Rule]:
+    return [_copy(histogram.part("_bucket")) for histogram in _HISTOGRAMS]
+
+
+_HISTOGRAMS = (
+    Series(v.REQUEST_DURATION.prometheus_name, (SUCCEEDED,)),
+    Series(v.TIME_TO_FIRST_TOKEN.prometheus_name),
+)
+
+
+def _copy(series: Series) -> Rule:
+    return Rule(LEVEL + series.name, series.select())
 
 
 def _minutes(options: Options) -> list[Rule]:
     amounts = Amounts(options, of_all=True)
-    by = (options.job_label, MODEL, PROVIDER, OPERATION, *options.attribute_labels)
+    by = (options.job_label, MODEL, PROVIDER)
     return [
         Rule(TOKENS_PER_MINUTE, amounts.of(Series(v.TOKENS.prometheus_name), MINUTE, by)),
         Rule(REQUESTS_PER_MINUTE, amounts.of(Series(v.REQUESTS.prometheus_name), MINUTE, by)),

@@ -47,7 +47,7 @@ def test_dashboards_are_fitted_to_a_team(tmp_path: Path) -> None:
     assert 'api_key=~\\"$api_key\\"' in text
     assert "on (service, instance)" in text
     rules = yaml.safe_load((tmp_path / "rules/dashboards.rules.yaml").read_text())
-    assert "workspace, api_key" in rules["groups"][1]["rules"][0]["expr"]
+    assert "by (service, " in rules["groups"][2]["rules"][0]["expr"]
 
 
 def test_a_check_writes_nothing_and_names_what_is_stale(tmp_path: Path) -> None:

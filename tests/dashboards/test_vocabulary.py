@@ -22,7 +22,7 @@ NOT_OURS = {
 }
 LABELS_NOT_OURS = {"job", "instance", "alert_id", "alertname", "alertstate", "severity"}
 
-LEVEL = "instance_5m:"
+LEVEL = "instance:"
 
 
 def series_of(instrument: v.Instrument) -> set[str]:

@@ -1,4 +1,5 @@
 // node shot.mjs INPUT.json PICTURE.png light|dark WIDTH: draws a dashboard and takes its picture.
+// With HEIGHT in the environment, only so many pixels of it.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -8,7 +9,7 @@ const [input, picture, mode, width] = process.argv.slice(2);
 const here = import.meta.dirname;
 const dashboard = JSON.parse(fs.readFileSync(input, 'utf8')).dashboard;
 const rows = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
-const height = 96 + rows * 38 + 16;
+const height = process.env.HEIGHT ?? 96 + rows * 38 + 16;
 
 const page = `<!doctype html><html><head><meta charset="utf-8"><link rel="stylesheet" href="/bundle.css">
 <style>html,body{margin:0}body{font-family:Inter,sans-serif}</style>

@@ -1,0 +1,128 @@
+"""What amounts are built of, tried by Prometheus's own unit tests."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.dashboards.amounts import BEFORE, BUCKET, MINUTE, RANGE, Amounts, Period, Series
+from exporter.dashboards.options import Options
+from tests.dashboards.grafana import Dashboard, Span
+
+HOUR = 3600
+CREATED = "llm_gateway_exporter_state_created_timestamp_seconds"
+GRANULARITY = {"name": "granularity", "type": "custom", "multi": False}
+JOB = {"name": "job", "type": "query", "multi": True, "allValue": ".+"}
+DASHBOARD = Dashboard(
+    {"panels": [], "templating": {"list": [GRANULARITY, JOB]}},
+    Span(0, HOUR),
+    {"granularity": "3600", "job": "$__all"},
+)
+
+# Samples every 30 seconds; the period is from an hour to two hours after the beginning.
+STEADY = {"old": "1000+10x600", "once": "_x200 5+0x400", "born": "_x200 7+1x400"}
+COUNTED = {"old": 1200.0, "once": 5.0, "born": 47.0}
+RESET = {"reset": "500+1x179 0+1x420"}
+
+EXPORTERS = {
+    "known": "-100000x600",
+    "late": "_x200 -100000x400",
+    "new": "_x200 6000x400",
+}
+
+
+def series(instance: str, models: Mapping[str, str]) -> list[dict[str, str]]:
+    target = f'job="exporter",instance="{instance}"'
+    counters = [
+        {"series": f'x_total{{model="{model}",{target}}}', "values": values}
+        for model, values in models.items()
+    ]
+    return [{"series": f"{CREATED}{{{target}}}", "values": EXPORTERS[instance]}, *counters]
+
+
+def judge(
+    promtool: Path,
+    directory: Path,
+    options: Options,
+    period: Period,
+    at: str,
+    inputs: list[dict[str, str]],
+    counted: Mapping[str, float],
+) -> None:
+    expression = DASHBOARD.fill(Amounts(options).of(Series("x_total"), period, ("model",)))
+    expected = [
+        {"labels": f'{{model="{model}"}}', "value": value} for model, value in counted.items()
+    ]
+    test = {
+        "interval": "30s",
+        "input_series": inputs,
+        "promql_expr_test": [
+            {"expr": expression, "eval_time": at, "exp_samples": expected},
+            # Samples are loaded up to the latest time that is asked for.
+            {
+                "expr": "vector(1)",
+                "eval_time": "5h",
+                "exp_samples": [{"labels": "{}", "value": 1}],
+            },
+        ],
+    }
+    file = directory / "test.yaml"
+    file.write_text(yaml.safe_dump({"evaluation_interval": "30s", "tests": [test]}))
+    done = subprocess.run(
+        [promtool, "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+periods = pytest.mark.parametrize(
+    ("period", "at"),
+    [(BUCKET, "1h"), (RANGE, "2h"), (BEFORE, "3h")],
+    ids=["bar", "range", "before"],
+)
+
+
+@periods
+@pytest.mark.parametrize("reset_proof", [False, True], ids=["two ends", "reset-proof"])
+def test_series_that_are_born_or_seen_once_count_from_zero(
+    promtool: Path, tmp_path: Path, period: Period, at: str, reset_proof: bool
+) -> None:
+    options = Options(reset_proof=reset_proof)
+    judge(promtool, tmp_path, options, period, at, series("known", STEADY), COUNTED)
+
+
+@periods
+def test_reset_proof_amounts_bear_counters_that_begin_again(
+    promtool: Path, tmp_path: Path, period: Period, at: str
+) -> None:
+    options = Options(reset_proof=True)
+    judge(promtool, tmp_path, options, period, at, series("known", RESET), {"reset": 59 + 60})
+
+
+@periods
+def test_of_a_counter_that_began_again_what_came_since_counts(
+    promtool: Path, tmp_path: Path, period: Period, at: str
+) -> None:
+    judge(promtool, tmp_path, Options(), period, at, series("known", RESET), {"reset": 60})
+
+
+@periods
+def test_an_exporter_that_is_met_late_does_not_bring_its_past(
+    promtool: Path, tmp_path: Path, period: Period, at: str
+) -> None:
+    inputs = series("late", {"old": "_x200 500000+10x400"})
+    judge(promtool, tmp_path, Options(), period, at, inputs, {"old": 400})
+
+
+@periods
+def test_an_exporter_that_is_new_counts_from_zero(
+    promtool: Path, tmp_path: Path, period: Period, at: str
+) -> None:
+    inputs = series("new", {"busy": "_x200 300+10x400"})
+    judge(promtool, tmp_path, Options(), period, at, inputs, {"busy": 700})
+
+
+def test_a_minute_is_counted_to_the_unit(promtool: Path, tmp_path: Path) -> None:
+    inputs = series("known", {"old": "1000+10x600"})
+    judge(promtool, tmp_path, Options(), MINUTE, "2h", inputs, {"old": 20})
