@@ -14,6 +14,7 @@ from exporter.alerting.commands import alerts
 from exporter.config import config_schema, load_config
 from exporter.errors import ExporterError
 from exporter.formats.commands import formats
+from exporter.requestlog.commands import requests
 
 EX_CONFIG = 78
 """Exit status for what only a person can mend (sysexits.h): a supervisor need not try again."""
@@ -163,3 +164,4 @@ def schema() -> None:
 
 main.add_command(alerts)
 main.add_command(formats)
+main.add_command(requests)

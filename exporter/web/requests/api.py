@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, TypeVar
 
@@ -135,21 +135,13 @@ class RequestApi:
         after = query.one("cursor", lambda text: cursor.place_of(text, wanted), None)
         query.check()
         search = self._log()
-        oldest = await self._run(search.oldest)
-        if request_id:
-            found = await self._run(lambda: search.find(request_id))
-            return _json(RequestPage(found[:limit], None, None, _day(oldest)))
-        _check_kept(after, oldest)
-        page = await self._run(lambda: search.page(wanted, limit, after, BUDGET_S))
-        following = None if page.next is None else cursor.cursor(page.next, wanted)
-        answer = RequestPage(
-            list(page.requests), following, _time(page.searched_to, wanted), _day(oldest)
+        answer = await self._run(
+            lambda: page_of(search, wanted, request_id, limit, after, BUDGET_S)
         )
-        links = {}
-        if following is not None:
-            url = request.rel_url.update_query(cursor=following)
-            links = {"Link": f'<{url}>; rel="next"'}
-        return _json(answer, links)
+        if answer.next is None:
+            return _json(answer)
+        url = request.rel_url.update_query(cursor=answer.next)
+        return _json(answer, {"Link": f'<{url}>; rel="next"'})
 
     async def _show(self, request: web.Request) -> web.Response:
         Query(request.query, ()).check()
@@ -223,6 +215,30 @@ class RequestApi:
         return response
 
 
+def page_of(
+    search: RequestSearch,
+    wanted: Filter,
+    request_id: str,
+    limit: int,
+    after: Place | None,
+    budget_s: float,
+) -> RequestPage:
+    """A page of what matches; with a request id, what has that.
+
+    Raises:
+        ProblemError: what comes after `after` is gone.
+    """
+    oldest = search.oldest()
+    oldest_day = None if oldest is None else oldest.isoformat()
+    if request_id:
+        return RequestPage(search.find(request_id)[:limit], None, None, oldest_day)
+    if after is not None and (oldest is None or day_of(after.start / 1e6) < oldest):
+        raise ProblemError(410, "What came after this page is no longer kept.")
+    page = search.page(wanted, limit, after, budget_s)
+    following = None if page.next is None else cursor.cursor(page.next, wanted)
+    return RequestPage(list(page.requests), following, _time(page.searched_to, wanted), oldest_day)
+
+
 def _one_of(allowed: Sequence[str] | dict[str, ExportFormat]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in allowed:
@@ -230,11 +246,6 @@ def _one_of(allowed: Sequence[str] | dict[str, ExportFormat]) -> Callable[[str],
         return text
 
     return read
-
-
-def _check_kept(after: Place | None, oldest: date | None) -> None:
-    if after is not None and (oldest is None or day_of(after.start / 1e6) < oldest):
-        raise ProblemError(410, "What came after this page is no longer kept.")
 
 
 def _json(answer: msgspec.Struct, headers: dict[str, str] | None = None) -> web.Response:
@@ -249,7 +260,3 @@ def _time(microseconds: int, wanted: Filter) -> str | None:
     if microseconds <= wanted.earliest:
         return None
     return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-
-
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()

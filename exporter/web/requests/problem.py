@@ -27,6 +27,12 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: list[ParameterError] = []
 
 
+def told(problem: Problem) -> str:
+    """A problem in a line, for a person."""
+    errors = (f"{error.parameter}: {error.detail}" for error in problem.errors)
+    return "; ".join(errors) or problem.detail
+
+
 class ProblemError(Exception):
     """Ends a request with a problem."""
 
@@ -41,6 +47,10 @@ class ProblemError(Exception):
         title = http.HTTPStatus(status).phrase
         self._problem = Problem(title, status, detail, list(errors))
         self._headers = headers or {}
+
+    def told(self) -> str:
+        """In a line, for a person."""
+        return told(self._problem)
 
     def response(self) -> web.Response:
         """What the client gets."""
