@@ -201,7 +201,7 @@ def _inhibitions(definitions: Definitions) -> Iterator[dict[str, object]]:
     `alert_id` is asked for on both sides: labels that are missing on both count as equal, and would
     let any alert silence any other.
     """
-    words = dict.fromkeys(word for each in _watched(definitions) for word in _grouping(each))
+    words = dict.fromkeys(word for each in _watched(definitions) for word in each.grouping)
     equal = ["alert_id", *(label_of(word) for word in words)]
     for number, severity in enumerate(SEVERITIES[:-1]):
         milder = "|".join(SEVERITIES[number + 1 :])
@@ -210,11 +210,6 @@ def _inhibitions(definitions: Definitions) -> Iterator[dict[str, object]]:
             "target_matchers": ['alert_id!=""', f"severity=~{quoted(milder)}"],
             "equal": equal,
         }
-
-
-def _grouping(watched: Watched) -> tuple[str, ...]:
-    grouping: tuple[str, ...] = getattr(watched, "grouping", ())
-    return grouping
 
 
 def time_intervals(hours: Hours) -> Iterator[Mapping[str, object]]:

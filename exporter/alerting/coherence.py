@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
-from exporter.alerting.metrics import BY_STATUS, METRICS, Amount, Kind, Metric, Quantile, Unit
+from exporter.alerting.metrics import BY_STATUS, METRICS, Amount, Down, Kind, Metric, Quantile, Unit
 from exporter.alerting.thresholds import Threshold, form_of, text_of, wrong_form
 from exporter.alerting.windows import SLO_WINDOWS
 from exporter.alerting.words import AGAINST, HOUR_S, LONG_S, OFFSETS_S, SEVERITIES
@@ -43,8 +43,11 @@ def incoherences(alert: Alert) -> Iterator[Finding]:
         ):
             yield place, f"{threshold.text} is reached after {previous.text} of a worse severity"
         previous = threshold
-    if alert.against == "previous_period" and alert.periods > 10:
-        yield ("periods",), "expected at most 10 against the period before: each is compared anew"
+    if alert.against == "previous_period" and alert.periods > 1:
+        yield (
+            ("periods",),
+            "expected 1 against the period before: the next knows only the new value",
+        )
     if alert.floor is not None and alert.against is None:
         yield ("floor",), "only a change has a floor; `against` says since when"
     elif alert.floor is not None and (
@@ -76,6 +79,11 @@ def _never(alert: Alert, metric: Metric, threshold: Threshold) -> str | None:
             )
         return None
     share = metric.unit is Unit.SHARE
+    if isinstance(metric.kind, Down) and f"{alert.compare} {value}" not in (
+        "at_least 1",
+        "above 0",
+    ):
+        return f"a target is down (1) or not; expected at_least 1; found {threshold.text}"
     if share and not 0 <= value <= 1:
         return f"expected 0% to 100%; found {threshold.text}"
     if value < 0:

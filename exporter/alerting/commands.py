@@ -1,14 +1,18 @@
 """`alerts …`: the commands about alert definitions."""
 
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from exporter.alerting.definitions import load_definitions
+from exporter.alerting.backtest import backtest, report
+from exporter.alerting.definitions import Alert, Slo, load_definitions
+from exporter.alerting.explain import explained, values_now
 from exporter.alerting.importers import KINDS, Hints, imported
 from exporter.alerting.metrics import METRICS
 from exporter.alerting.outputs import MADE_BY, files_of
+from exporter.alerting.prometheus import Prometheus
 from exporter.mistakes import unknown
 
 DEFINITIONS = Path("rules/alerts.yaml")
@@ -67,6 +71,35 @@ def _made_before(directory: Path) -> dict[str, str]:
         for path, text in texts.items()
         if text.startswith(MADE_BY)
     }
+
+
+@alerts.command()
+@click.argument("name")
+@_definitions
+@click.option("--prometheus", "url", help="Address of a Prometheus: show the values now, too.")
+def explain(name: str, definitions: Path, url: str | None) -> None:
+    """Tell in plain words what an alert watches, and when it fires."""
+    found = load_definitions(definitions)
+    named: dict[str, Alert | Slo] = {alert.name: alert for alert in found.alerts}
+    named |= {slo.name: slo for slo in found.slos}
+    if name not in named:
+        raise click.BadParameter(unknown(f"alert {name!r}", name, named))
+    definition = named[name]
+    click.echo(explained(definition, found))
+    if url is not None and isinstance(definition, Alert):
+        click.echo()
+        for line in values_now(definition, found, Prometheus(url)):
+            click.echo(line)
+
+
+@alerts.command(name="backtest")
+@_definitions
+@click.option("--prometheus", "url", required=True, help="Address of a Prometheus.")
+@click.option("--days", default=7.0, show_default=True, help="How far to look back.")
+def backtest_(definitions: Path, url: str, days: float) -> None:
+    """Tell how often each alert would have fired in a Prometheus's past."""
+    outcomes = backtest(load_definitions(definitions), Prometheus(url), time.time(), days)
+    click.echo(report(list(outcomes)))
 
 
 @alerts.command(name="import")

@@ -124,6 +124,11 @@ class Watched(Section):
         """Names of its alerts in Prometheus."""
         return (self.name,)
 
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        """Words of the labels each of whose values is watched by itself."""
+        return ("model",) if self.by is None else self.by
+
 
 class Alert(Watched):
     """A threshold, and what happens when a metric crosses it."""
@@ -258,11 +263,6 @@ class Slo(Watched):
     def _coherent(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         slo = handler(data)
         return sound(slo, slo_incoherences(slo))
-
-    @property
-    def grouping(self) -> tuple[str, ...]:
-        """Words of the labels each of whose values is watched by itself."""
-        return ("model",) if self.by is None else self.by
 
 
 class Links(Section):

@@ -6,8 +6,8 @@ Windows are sums of these, so that a hundred definitions over one counter read i
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from exporter.alerting import promql as q
 from exporter.alerting.metrics import (
@@ -136,10 +136,9 @@ class Records:
         if window_s == self.interval_s:
             return of_step
         if step_s > self.interval_s:
-            of_step = self.amount(measure, level, step_s)
-            samples = q.select(of_step, window_s=length_s, step_s=step_s)
+            samples = self._range(self.amount(measure, level, step_s), length_s, step_s)
         else:
-            samples = q.select(of_step, window_s=length_s)
+            samples = self._range(of_step, length_s)
         summed = q.call("sum_over_time", samples)
         return self._add(level, measure.name, f"delta{_spell(window_s)}", summed)
 
@@ -149,47 +148,51 @@ class Records:
 
     def _growth(self, measure: Measure, level: Level) -> Promql:
         """The record of a measure's growth over one interval, at a level."""
-        everything = self._counter(measure)
         by = (*level.labels, LE) if measure.has_buckets else level.labels
 
-        def summed(matchers: Iterable[Matcher]) -> Promql:
-            return q.aggregate(
-                "sum", q.select(everything, (*measure.matchers, *level.matchers, *matchers)), by=by
-            )
+        def summed(*matchers: Matcher) -> Promql:
+            return q.aggregate("sum", self._grown(measure, (*matchers, *level.matchers)), by=by)
 
-        growth = summed(())
+        growth = summed(*measure.matchers)
         if measure.minus:
-            inner = replace(measure, matchers=measure.minus, minus=())
-            taken = q.select(everything, (*inner.matchers, *level.matchers))
-            growth = q.binary(growth, "-", q.aggregate("sum", taken, by=by))
+            growth = q.binary(growth, "-", summed(*measure.minus))
         if measure.matchers:
             # No failure yet is no failure: a value of 0, not no value.
-            others = q.aggregate("sum", q.select(everything, level.matchers), by=by)
-            growth = q.binary(growth, "or", q.binary(q.number(0), "*", others))
+            growth = q.binary(growth, "or", q.binary(q.number(0), "*", summed()))
         return self._add(level, measure.name, f"delta{_spell(self.interval_s)}", growth)
 
-    def _counter(self, measure: Measure) -> Promql:
-        """The record of a counter's growth over one interval, in all its labels but the replica's.
+    def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:
+        """What some of a counter's series grew by over one interval."""
+        # The colon of a record's level keeps the counter's own suffixes apart from ours.
+        name = f"series:{measure.series.removesuffix('_total')}:delta{_spell(self.interval_s)}"
+        if name not in self.rules:
+            self.rules[name] = Record(name, q.checked(self._counter(measure)))
+        return q.select(name, matchers)
+
+    def _counter(self, measure: Measure, matchers: Sequence[Matcher] = ()) -> Promql:
+        """What a counter grew by over one interval, in all its labels but the replica's.
 
         A series that is new is counted from its first sample, which our exporter gives at zero: a
         Prometheus that meets a long-running exporter does not count its past. One that fell began
         anew, so that its value is its growth. `last_over_time` bridges scrapes that failed.
         """
-        series = measure.series
-        interval = self.interval_s
-        newest = q.call("last_over_time", q.select(series, window_s=LOOKBACK_S))
-        before = q.call("last_over_time", q.select(series, window_s=LOOKBACK_S, offset_s=interval))
-        first = q.call("min_over_time", q.select(series, window_s=interval))
+        series, interval = measure.series, self.interval_s
+        newest = q.call("last_over_time", q.select(series, matchers, window_s=LOOKBACK_S))
+        before = q.call(
+            "last_over_time",
+            q.select(series, matchers, window_s=LOOKBACK_S, offset_s=interval),
+        )
+        first = q.call("min_over_time", q.select(series, matchers, window_s=interval))
         grown = q.binary(newest, "-", q.binary(before, "or", first))
         growth = q.binary(
             q.binary(grown, ">=", q.number(0)), "or", q.binary(newest, "+", q.number(0))
         )
         grouping = f"by ({', '.join(measure.by)})" if measure.by else f"without ({REPLICAS})"
-        summed = Operand(f"sum {grouping} ({growth})")
-        # The colon of a record's level keeps the counter's own suffixes apart from ours.
-        name = f"series:{series.removesuffix('_total')}:delta{_spell(interval)}"
-        self.rules.setdefault(name, Record(name, q.checked(summed)))
-        return Operand(name)
+        return Operand(f"sum {grouping} ({growth})")
+
+    def _range(self, expression: Promql, length_s: float, step_s: float = 0) -> Promql:
+        """The samples of a record within a time, or one of each step of it."""
+        return q.select(expression, window_s=length_s, step_s=step_s)
 
     def _divided(self, part: Measure, whole: Measure, level: Level, window_s: float) -> Promql:
         divisor = q.binary(self.amount(whole, level, window_s), ">", q.number(0))
@@ -211,3 +214,16 @@ def level_of(words: Sequence[str], labels: Sequence[str], matchers: Sequence[Mat
 def _spell(seconds: float) -> str:
     """A duration as part of a name."""
     return str(Duration(round(seconds, 3)))
+
+
+class WithoutRecords(Records):
+    """The same values from the counters alone, for a Prometheus that does not have the records."""
+
+    def _add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
+        return Operand(f"({expression})")
+
+    def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:
+        return self._counter(measure, matchers)
+
+    def _range(self, expression: Promql, length_s: float, step_s: float = 0) -> Promql:
+        return super()._range(expression, length_s, step_s or self.interval_s)

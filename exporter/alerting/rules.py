@@ -18,6 +18,7 @@ from exporter.alerting.metrics import (
     JUDGED,
     LE,
     METRICS,
+    Amount,
     Measure,
     Metric,
     Quantile,
@@ -187,6 +188,11 @@ def _guards(alert: Alert, threshold: Threshold, records: Records) -> Iterator[Pr
             yield _enough(metric, watched, traffic, least, 0)
         if alert.against:
             yield _enough(metric, watched, traffic, least, offset_s)
+    if isinstance(metric.kind, Amount) and not alert.rising and not alert.against:
+        # A counter that has just begun has little in a window that is not full yet.
+        growth = records.amount(metric.kind.measure, watched.level, records.interval_s)
+        since = watched.of(growth, offset_s=alert.period)
+        yield q.binary(since, ">=", q.number(0))
     if alert.floor is not None:
         kind = metric.kind
         value = records.value(kind, watched.level, alert.period)

@@ -106,7 +106,7 @@ def burn_wording(slo: Slo, window: BurnWindow) -> Wording:
 
 def annotations_of(definition: Watched, wording: Wording, links: Links) -> dict[str, str]:
     """The annotations of an alert."""
-    by = definition.grouping if isinstance(definition, Alert | Slo) else ()
+    by = definition.grouping
     who = ", ".join(f"{{{{ $labels.{label_of(word)} }}}}" for word in by)
     title = literal(definition.title) if definition.title else spaced(definition.name)
     what = wording.what[0].upper() + wording.what[1:] if not who else wording.what

@@ -64,9 +64,9 @@ class Timeline:
             return
         if isinstance(kind, State):
             values = [_run(state, self.steps) for state in states]
-            yield _selector((kind.series, labels)), " ".join(["0", *values])
+            yield _selector((kind.series, labels)), " ".join([_number(states[0]), *values])
             return
-        times = ["0"]
+        times = [_number(-states[0])]
         for number, state in enumerate(states):
             begin = (1 + number * self.steps) * Fraction(self.interval_s) - state
             times.append(_run(begin, self.steps, Fraction(self.interval_s)))

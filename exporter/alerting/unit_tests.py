@@ -146,8 +146,7 @@ class _Story:
         line.add(quiet, self._windows_before())
         count = (alert.breaching or 1) if alert.counts_windows else alert.periods
         begin = 1 + line.samples
-        for number in range(count):
-            line.add(_growth(alert, self._grown(value, before, number), fed))
+        line.add(_growth(alert, value, fed), count)
         again = 1 + line.samples
         kept = round(alert.kept_s / self.interval_s)
         further = alert.periods if alert.counts_windows else 0
@@ -160,13 +159,6 @@ class _Story:
         if self.alert.against is None:
             return 1
         return ceil(offset_of(self.alert) / self.alert.period) + 1
-
-    def _grown(self, value: Value, before: Value, number: int) -> Value:
-        """Against the period before, each window must change anew."""
-        if self.alert.against != "previous_period" or not before.amount:
-            return value
-        factor = value.amount / before.amount
-        return Value(value.amount * factor**number, value.traffic)
 
     def _checks(
         self, steps: int, begin: int, again: int, kept: int, firing: Sequence[Firing]

@@ -41,7 +41,7 @@ MISTAKES = {
     "floor: 1%": "only a change has a floor; `against` says since when",
     "against: yesterday": "a change of",
     "against: yesterday\n    severities: {warning: -5%}": "watched for a rise",
-    "against: previous_period\n    periods: 11\n    severities: {warning: 5%}": "at most 10",
+    "against: previous_period\n    periods: 2\n    severities: {warning: 5%}": "expected 1 against",
     "notify: [oncal]": 'unknown notification group "oncal"',
     "hours: office": 'unknown effective hours "office"',
     "labels: {severity: x}": "expected a label that is not reserved",

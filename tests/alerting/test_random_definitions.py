@@ -31,7 +31,7 @@ def alerts(draw: st.DrawFn) -> dict[str, Any]:
     limit = draw(limits)
     if against is not None:
         limit = ("" if rising else "-") + draw(PERCENT)
-    periods = draw(st.integers(1, 4))
+    periods = 1 if against else draw(st.integers(1, 4))
     alert: dict[str, Any] = {
         "metric": word,
         "period": draw(st.sampled_from(["1m", "2m", "5m"])),

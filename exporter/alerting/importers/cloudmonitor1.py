@@ -74,6 +74,9 @@ def _convert_rule(
         alert["compare"] = compare
         if against:
             alert["against"] = against
+            if against == "previous_period" and times > 1:
+                alert["periods"] = 1
+                draft.remark(title, "Times", f"{times}: a step is seen in one period only; now 1")
             _carry_floor(title, condition, metric, factor, alert, draft)
         elif condition != "None":
             draft.remark(title, "PreCondition", f"{condition} is of changes only; not carried")

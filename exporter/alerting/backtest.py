@@ -1,0 +1,185 @@
+"""How often alerts would have fired: their definitions over what a Prometheus remembers.
+
+The rules need not have been loaded: values are computed from the counters, once a period. Windows
+therefore do not overlap here, where rules look at them each interval: an alert that needs several
+periods in a row can fire up to one period earlier or later.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from exporter.alerting.definitions import Alert, Definitions, label_of
+from exporter.alerting.prometheus import Labels, Prometheus
+from exporter.alerting.records import WithoutRecords
+from exporter.alerting.rules import offset_of, watch
+from exporter.alerting.thresholds import Threshold
+from exporter.alerting.words import SEVERITIES
+from exporter.quantities import Duration
+
+_COLUMNS = 72
+_SHADES = "·░▒▓█"
+"""From never to all of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one severity of an alert would have done.
+
+    Attributes:
+        firing: of each series, for each period whether it fired.
+        period_s: in seconds.
+    """
+
+    name: str
+    severity: str
+    firing: Mapping[Labels, Sequence[bool]]
+    period_s: float
+
+    @property
+    def incidents(self) -> int:
+        """How often it began to fire."""
+        return sum(
+            now and not before
+            for series in self.firing.values()
+            for before, now in zip((False, *series), series, strict=False)
+        )
+
+    @property
+    def firing_s(self) -> float:
+        """Seconds that it fired, of all series together."""
+        return sum(sum(series) for series in self.firing.values()) * self.period_s
+
+    def picture(self) -> str:
+        """A line of time, darker where it fired for more of it."""
+        count = max((len(series) for series in self.firing.values()), default=0)
+        anywhere = [
+            any(series[number] for series in self.firing.values()) for number in range(count)
+        ]
+        width = min(_COLUMNS, max(count, 1))
+        parts = [
+            anywhere[count * column // width : max(count * (column + 1) // width, 1)]
+            for column in range(width)
+        ]
+        return "".join(_shade(part) for part in parts)
+
+
+def _shade(part: Sequence[bool]) -> str:
+    share = sum(part) / len(part) if part else 0
+    return _SHADES[ceil(share * (len(_SHADES) - 1))]
+
+
+def backtest(
+    definitions: Definitions, prometheus: Prometheus, end: float, days: float
+) -> Iterator[Outcome]:
+    """What each alert would have done in the days before `end` (epoch seconds).
+
+    Raises:
+        PrometheusFailed: it cannot be reached, or refuses an expression.
+    """
+    for alert in definitions.alerts:
+        yield from _outcomes(alert, definitions, prometheus, end, days)
+
+
+def _outcomes(
+    alert: Alert, definitions: Definitions, prometheus: Prometheus, end: float, days: float
+) -> Iterator[Outcome]:
+    metric, watched = alert.meaning(), watch(alert)
+    records = WithoutRecords(definitions.interval)
+    step_s = max(float(alert.period), float(definitions.interval))
+    back = round(offset_of(alert) / step_s) if alert.against else 0
+    count = int(days * 86_400 / step_s)
+    start = end - (count - 1 + back) * step_s
+    value = records.value(metric.kind, watched.level, alert.period)
+    values = _of(alert, prometheus.over(value, start, end, step_s))
+    counted = records.traffic(metric, watched.level, alert.period)
+    traffic = _of(alert, prometheus.over(counted, start, end, step_s)) if counted else {}
+    for severity in SEVERITIES:
+        if (threshold := alert.severities.get(severity)) is not None:
+            judge = _Judge(alert, threshold, back)
+            firing = {
+                labels: judge.firing(series, traffic.get(labels, {}), count)
+                for labels, series in values.items()
+            }
+            yield Outcome(alert.name, severity, firing, step_s)
+
+
+def _of(alert: Alert, values: Mapping[Labels, dict[int, float]]) -> dict[Labels, dict[int, float]]:
+    """Those series that a definition's scope lets in."""
+    wanted = {matcher.label: matcher for matcher in watch(alert).matchers}
+    kept = {label_of(word) for word in alert.grouping}
+    chosen = {}
+    for labels, series in values.items():
+        named = dict(labels)
+        if all(
+            re.fullmatch(each.value, named.get(label, ""))
+            if each.operator == "=~"
+            else each.value == named.get(label, "")
+            for label, each in wanted.items()
+        ):
+            chosen[tuple(pair for pair in labels if pair[0] in kept)] = series
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """One threshold of an alert.
+
+    Attributes:
+        back: periods to what a change is measured against; 0: values are compared.
+    """
+
+    alert: Alert
+    threshold: Threshold
+    back: int
+
+    def firing(
+        self, values: Mapping[int, float], traffic: Mapping[int, float], count: int
+    ) -> list[bool]:
+        """For each of the last `count` periods, whether the alert fires."""
+        over = [
+            self._is_over(values, traffic, number) for number in range(self.back, self.back + count)
+        ]
+        needed = self.alert.breaching or self.alert.periods
+        return [
+            sum(over[max(0, number + 1 - self.alert.periods) : number + 1]) >= needed
+            for number in range(count)
+        ]
+
+    def _is_over(
+        self, values: Mapping[int, float], traffic: Mapping[int, float], number: int
+    ) -> bool:
+        alert, least = self.alert, self.alert.least_traffic(self.threshold)
+        now, then = values.get(number), values.get(number - self.back)
+        if now is None or then is None:
+            return False
+        if alert.against and (
+            then <= 0 or (alert.floor and max(now, then) < float(alert.floor.value))
+        ):
+            return False
+        is_amount = alert.meaning().unit.value in ("requests", "tokens", "money")
+        looked_at = [number - self.back] if alert.against else []
+        if not (alert.against and not alert.rising and is_amount):
+            looked_at.append(number)
+        if least and any(traffic.get(each, 0) < least for each in looked_at):
+            return False
+        value = now / then - 1 if alert.against else now
+        limit = float(self.threshold.value)
+        return {
+            "above": value > limit,
+            "at_least": value >= limit,
+            "below": value < limit,
+            "at_most": value <= limit,
+        }[alert.compare]
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """A table, with a picture of the time beside each alert."""
+    head = f"{'alert':32} {'severity':9} {'fired':>6} {'for':>10}  from then to now"
+    lines = (
+        f"{each.name:32} {each.severity:9} {each.incidents:6} "
+        f"{Duration(each.firing_s)!s:>10}  {each.picture()}"
+        for each in outcomes
+    )
+    return "\n".join([head, *lines])

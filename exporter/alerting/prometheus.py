@@ -1,0 +1,80 @@
+"""Questions to a Prometheus: values now, and over a range of time."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from exporter.alerting.promql import Promql
+from exporter.errors import ExporterError
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+
+_MOST_POINTS = 10_000
+"""Points of a series in one answer; Prometheus refuses more than 11,000."""
+
+
+class PrometheusFailed(ExporterError):
+    """A Prometheus cannot be reached, or refuses a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A Prometheus, or what speaks its HTTP API.
+
+    Attributes:
+        url: its address, with the path before `/api/v1`.
+    """
+
+    url: str
+
+    def now(self, expression: Promql) -> dict[Labels, float]:
+        """Each series' value now.
+
+        Raises:
+            PrometheusFailed: it cannot be reached, or refuses the expression.
+        """
+        found = self._ask("query", {"query": expression})
+        return {_labels(series): float(series["value"][1]) for series in found}
+
+    def over(
+        self, expression: Promql, start: float, end: float, step_s: float
+    ) -> dict[Labels, dict[int, float]]:
+        """Each series' values from `start` to `end` (epoch seconds), by the number of the step.
+
+        Raises:
+            PrometheusFailed: it cannot be reached, or refuses the expression.
+        """
+        values: dict[Labels, dict[int, float]] = {}
+        begin = start
+        while begin <= end:
+            until = min(end, begin + (_MOST_POINTS - 1) * step_s)
+            asked = {"query": expression, "start": begin, "end": until, "step": step_s}
+            for series in self._ask("query_range", asked):
+                own = values.setdefault(_labels(series), {})
+                for time, value in series["values"]:
+                    own[round((time - start) / step_s)] = float(value)
+            begin = until + step_s
+        return values
+
+    def _ask(self, path: str, parameters: Mapping[str, object]) -> list[dict[str, Any]]:
+        if not self.url.startswith(("http://", "https://")):
+            raise PrometheusFailed(f"{self.url}: expected an address such as http://127.0.0.1:9090")
+        address = f"{self.url.rstrip('/')}/api/v1/{path}"
+        body = urllib.parse.urlencode(parameters).encode()
+        try:
+            with urllib.request.urlopen(address, body, timeout=120) as answer:  # noqa: S310
+                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise PrometheusFailed(f"{address}: {error.read().decode()[:500]}") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise PrometheusFailed(f"{address}: {error}") from None
+        return found
+
+
+def _labels(series: Mapping[str, Any]) -> Labels:
+    return tuple(sorted((k, str(v)) for k, v in series["metric"].items() if k != "__name__"))

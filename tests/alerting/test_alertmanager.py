@@ -1,0 +1,115 @@
+"""Who is told, and when: what definitions become in Alertmanager's configuration."""
+
+from typing import Any
+
+import pytest
+
+from exporter.alerting.alertmanager import configuration, remarks, time_intervals
+from exporter.alerting.definitions import Definitions
+from exporter.alerting.notifications import Hours
+
+HOOK = {"webhook": {"url": "https://hooks.example"}}
+PAGER = {"pagerduty": {"routing_key_file": "/run/key"}, "severities": ["critical"]}
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    """The configuration of two alerts, one of which has hours."""
+    limits = {"critical": "9%", "warning": "5%"}
+    alert = {"metric": "error_rate", "severities": limits, "notify": ["oncall"]}
+    document: dict[str, Any] = {
+        "notifications": {
+            "groups": [{"name": "oncall", "receivers": [PAGER, HOOK]}],
+            "hours": {"day": {"timezone": "Europe/Berlin", "times": [{"start": "08:00"}]}},
+        },
+        "alerts": [
+            {"name": "First", **alert},
+            {"name": "Second", **alert, "hours": "day", "repeat": "1h", "by": ["provider"]},
+        ],
+    }
+    definitions = Definitions.model_validate(document | changes)
+    return configuration(definitions)
+
+
+def test_each_way_to_a_group_is_a_route_of_its_own_below_the_root() -> None:
+    route = made()["route"]
+    assert route["receiver"] == "nobody"
+    assert "active_time_intervals" not in route
+    assert [
+        (each["receiver"], each["matchers"], each.get("active_time_intervals"))
+        for each in route["routes"]
+    ] == [
+        ("oncall-critical", ['alert_id=~"First"', 'severity=~"critical"'], None),
+        ("oncall", ['alert_id=~"First"'], None),
+        ("oncall-critical", ['alert_id=~"Second"', 'severity=~"critical"'], ["day"]),
+        ("oncall", ['alert_id=~"Second"'], ["day"]),
+    ]
+    assert all(each["continue"] for each in route["routes"])
+    assert [each.get("repeat_interval") for each in route["routes"]] == [None, None, "1h", "1h"]
+
+
+def test_a_worse_severity_silences_milder_ones_of_the_same_alert_and_labels() -> None:
+    rules = made()["inhibit_rules"]
+    assert [rule["target_matchers"][1] for rule in rules] == [
+        'severity=~"error|warning|info"',
+        'severity=~"warning|info"',
+        'severity=~"info"',
+    ]
+    for rule in rules:
+        assert rule["equal"] == ["alert_id", "gen_ai_request_model", "gen_ai_provider_name"]
+        assert rule["source_matchers"][0] == rule["target_matchers"][0] == 'alert_id!=""'
+
+
+def test_secrets_are_named_by_their_files() -> None:
+    receivers = {each["name"]: each for each in made()["receivers"]}
+    (pager,) = receivers["oncall-critical"]["pagerduty_configs"]
+    assert pager["routing_key_file"] == "/run/key"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days", "expected"),
+    [
+        ("08:00", "18:00", ["monday"], [("08:00", "18:00", ["monday"])]),
+        ("08:00", "23:59", ["monday"], [("08:00", "24:00", ["monday"])]),
+        ("8:30", "24:00", ["sunday"], [("08:30", "24:00", ["sunday"])]),
+        (
+            *("22:00", "06:00", ["friday", "sunday"]),
+            [("22:00", "24:00", ["friday", "sunday"]), ("00:00", "06:00", ["monday", "saturday"])],
+        ),
+        ("22:00", "00:00", ["friday"], [("22:00", "24:00", ["friday"])]),
+    ],
+)
+def test_hours_are_split_at_midnight_and_always_have_a_zone(
+    start: str, end: str, days: list[str], expected: list[tuple[str, str, list[str]]]
+) -> None:
+    hours = Hours.model_validate(
+        {"timezone": "Asia/Shanghai", "days": days, "times": [{"start": start, "end": end}]}
+    )
+    intervals: list[Any] = list(time_intervals(hours))
+    assert [
+        (each["times"][0]["start_time"], each["times"][0]["end_time"], each["weekdays"])
+        for each in intervals
+    ] == expected
+    assert {each["location"] for each in intervals} == {"Asia/Shanghai"}
+
+
+def test_all_day_and_every_day_has_no_limits() -> None:
+    hours = Hours.model_validate({"timezone": "UTC"})
+    assert list(time_intervals(hours)) == [{"location": "UTC"}]
+
+
+def test_what_hours_do_to_resolved_notifications_is_said() -> None:
+    definitions = Definitions.model_validate(
+        {
+            "notifications": {"hours": {"day": {"timezone": "UTC"}}},
+            "alerts": [
+                {
+                    "name": "First",
+                    "metric": "error_rate",
+                    "severities": {"info": "5%"},
+                    "hours": "day",
+                }
+            ],
+        }
+    )
+    (remark,) = remarks(definitions)
+    assert 'sends no "resolved"' in remark
