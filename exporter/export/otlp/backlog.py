@@ -6,6 +6,7 @@ in which its requests were logged.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,11 @@ class Backlog:
     def _stamp(self, name: DayName) -> tuple[int, ...]:
         """Changes with each commit to a day's file."""
         path = name.path(self._directory)
-        paths = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
-        return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
+        found = []
+        for suffix in _SUFFIXES:
+            with suppress(FileNotFoundError):
+                found.append(path.with_name(path.name + suffix).stat().st_mtime_ns)
+        return tuple(found)
 
     def _open(self, name: DayName) -> OpenDay | None:
         published = None if name.part else self._published()

@@ -95,6 +95,8 @@ def _findings(data: object) -> Iterator[Finding]:
         yield ("endpoint",), "holds a user or a key, which would be shown; use `headers`"
     if _of(data, "metrics") is False and not _of(data, "logs"):
         yield (), "gets nothing: neither metrics nor logs are true"
+    if _of(data, "protocol") == "grpc" and _path(_of(data, "endpoint")):
+        yield ("endpoint",), "has a path, which gRPC does not know; expected http://host:port"
     tls = _of(data, "tls")
     if _of(tls, "key_file") and not _of(tls, "cert_file"):
         yield ("tls", "key_file"), "is a key without a certificate; cert_file is missing"
@@ -119,6 +121,13 @@ def incoherences(data: object) -> Iterator[Finding]:
                 ("otlp", number, "logs"),
                 "log records are read from the request log, which is off",
             )
+
+
+def _path(url: object) -> str:
+    try:
+        return urlsplit(url).path.strip("/") if isinstance(url, str) else ""
+    except ValueError:
+        return ""  # Another finding says so.
 
 
 def _of(data: object, key: str) -> Any:

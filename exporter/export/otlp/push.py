@@ -1,6 +1,7 @@
 """All destinations of a configuration."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from exporter.export.otlp.transport import Transport
 from exporter.ledger import Ledger
 
 STOP_LIMIT_S = 1.5
+"""For the last state to go out, of all destinations together."""
+
+ABORT_LIMIT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,15 @@ class Push:
             sender.start()
 
     def stop(self) -> None:
-        """Send the last state to destinations that take it, and end within `STOP_LIMIT_S`."""
+        """Send the last state to destinations that take it at once."""
         for sender in self._senders:
             sender.stop()
-        for sender in self._senders:
-            sender.join(STOP_LIMIT_S / 2)
+        deadline = time.monotonic() + STOP_LIMIT_S
+        late = [s for s in self._senders if not s.join(max(0.0, deadline - time.monotonic()))]
+        for sender in late:
+            sender.abort()
+        for sender in late:
+            sender.join(ABORT_LIMIT_S)
 
 
 def _memory(state_dir: Path, to: Destination) -> Memory:

@@ -72,12 +72,14 @@ class Sender:
         """Send what there is, if the destination takes it; end soon. Does not wait."""
         self._stopping.set()
 
-    def join(self, limit_s: float) -> None:
-        """Wait for the end; what is still on its way then is given up."""
+    def join(self, limit_s: float) -> bool:
+        """Wait for the end; whether it came."""
         self._thread.join(limit_s)
-        if self._thread.is_alive():
-            self._transport.abort()
-            self._thread.join(limit_s)
+        return not self._thread.is_alive()
+
+    def abort(self) -> None:
+        """Give up what is on its way."""
+        self._transport.abort()
 
     def _run(self) -> None:
         wait_s = self._first_wait_s
