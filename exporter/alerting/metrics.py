@@ -294,6 +294,16 @@ METRICS: Mapping[str, Metric] = {
         Unit.SECONDS,
         "source",
     ),
+    "otlp_unsent_age": _exporter(
+        "age of the oldest telemetry that OTLP has not delivered",
+        State(
+            "llm_gateway_exporter_otlp_unsent_age",
+            "llm_gateway_exporter_otlp_oldest_unsent_age_seconds",
+        ),
+        Unit.SECONDS,
+        "destination",
+        "signal",
+    ),
     "commit_failures": _exporter("failed commits", Amount(_own("commit_failures")), Unit.COUNT),
     "bytes_abandoned": _exporter(
         "bytes of logs deleted before they were read",

@@ -88,7 +88,7 @@ class TestAlerts:
         kept = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
         assert kept <= {
             *("gen_ai_request_model", "gen_ai_provider_name", "workspace", "job", "instance"),
-            "source",
+            *("source", "destination", "signal"),
         }
 
     def test_promql_fragile(self, rule: Rule) -> None:
