@@ -1,0 +1,403 @@
+"""Files that have turned up, and deciding what each of them is."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from exporter.sources.tail.complaints import Complaints
+from exporter.sources.tail.content import Content, Replaced, Unready
+from exporter.sources.tail.discovery import TRIED_AGAIN, Discovery, Found
+from exporter.sources.tail.fingerprint import NOTHING, STRONG, Mark
+from exporter.sources.tail.follower import Follower
+from exporter.sources.tail.identity import Counted, Match, Original, counted, original_of, orphan_of
+from exporter.sources.tail.metrics import SourceMetrics
+from exporter.sources.tail.record import FileId, FileRecord
+from exporter.sources.tail.records import Records
+from exporter.sources.tail.roster import Roster, Rotations
+from exporter.sources.tail.rotation import lineage_of
+from exporter.sources.tail.search import Search, Searches
+from exporter.sources.tail.settings import TailSettings
+from exporter.sources.tail.stranger import Opener, Stranger
+
+log = structlog.get_logger(__name__)
+
+
+ROUNDS = 3
+"""How often in a row files are decided on: what one turns out to be starts a search for others."""
+
+
+class Arrivals:
+    """Recognises files over renames, copies, truncations and restarts; new ones are read whole.
+
+    A file may be, in this order: the one that a record is of, by inode and content; the copy or
+    the compressed form of one whose content is gone from where it stood; a copy of one that is
+    still being read, which is waited for; or a new one.
+
+    Attributes:
+        unsettled: a decision waits for content to be decompressed, not for something to happen.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: TailSettings,
+        records: Records,
+        roster: Roster,
+        discovery: Discovery,
+        metrics: SourceMetrics,
+        complaints: Complaints,
+    ) -> None:
+        self.unsettled = False
+        self._name = name
+        self._settings = settings
+        self._records = records
+        self._roster = roster
+        self._metrics = metrics
+        self._complaints = complaints
+        self._opener = Opener(settings.max_line_bytes)
+        self._strangers: dict[FileId, Stranger] = {}
+        self._searches = Searches(records, roster, discovery)
+        self._from_end: set[FileId] | None = None
+
+    def __len__(self) -> int:
+        return len(self._strangers)
+
+    def take_in(self, rotations: Rotations, now: float) -> None:
+        """Meet the files that the roster has found and does not follow, and decide on them."""
+        is_first = self._from_end is None
+        if self._from_end is None:
+            at_end = self._settings.start == "end" and not self._records.had_started
+            self._from_end = set(self._roster.files if at_end else ())
+        self._from_end &= self._roster.files.keys()
+        self._searches.expire(now)
+        until = now + self._settings.rotated_wait_s
+        for record in rotations.gone:
+            self._searches.begin_after(record, until)
+        for record in rotations.emptied:
+            self._searches.begin_after(record, until, is_place_known=False)
+        for path in self._roster.vacant_paths():
+            self._searches.begin_at(path, now)
+        for found in self._roster.files.values():
+            self._meet(found, now)
+        self._look_at_known(now)
+        if is_first:
+            self._searches.begin_for_all(until=now)
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """Decide on files as far as that can be done now."""
+        self._look_at_known(now)
+        for _ in range(ROUNDS):
+            if self._searches.is_due:
+                for found, search in self._searches.find():
+                    if not self._meet(found, now, search):
+                        self._searches.prolong(search, now + self._settings.rotated_wait_s)
+                self._look_at_known(now)
+            for stranger in sorted(self._strangers.values(), key=self._order):
+                with self._trying(stranger):
+                    self._decide(stranger, now)
+            if not self._searches.is_due:
+                break
+
+    def _look_at_known(self, now: float) -> None:
+        self.unsettled = False
+        for stranger in list(self._strangers.values()):
+            with self._trying(stranger):
+                since = stranger.state
+                stranger.look(self._opener, now)
+                if stranger.state != since and not stranger.state.size:  # copied and truncated
+                    until = now + self._settings.rotated_wait_s
+                    self._searches.begin(stranger.found.path, until, since.modified_ns)
+                if self._has_gone(stranger, now):
+                    self._dismiss(stranger)
+                else:
+                    self._recognise(stranger, now)
+
+    @contextmanager
+    def _trying(self, stranger: Stranger) -> Iterator[None]:
+        try:
+            yield
+        except Unready:
+            self.unsettled = True
+        except Replaced:
+            stranger.begin_again()
+        except OSError as error:
+            self._complaints.about(stranger.found.path, "read file", error, TRIED_AGAIN)
+            self._dismiss(stranger)
+
+    def replaced(self, follower: Follower, now: float) -> None:
+        """A file no longer holds what was read of it: decide on it again."""
+        found = Found(follower.record.path, follower.file_id, follower.state)
+        fd = os.dup(follower.content.fd)
+        self._roster.detach(follower)
+        self._strangers[found.file_id] = Stranger(fd, found, now, from_end=False, search=None)
+        self.settle(now)
+
+    def close(self) -> None:
+        """Close what was not decided on."""
+        for stranger in list(self._strangers.values()):
+            self._dismiss(stranger)
+
+    def _order(self, stranger: Stranger) -> tuple[bool, bool, int, bool]:
+        """Originals before their copies: known files, plain ones, the longest, the unrotated."""
+        found = stranger.found
+        return (
+            not self._records.at(found.file_id),
+            stranger.content is not None and stranger.content.gzip,
+            -found.state.size,
+            found.path != lineage_of(found.path),
+        )
+
+    def _meet(self, found: Found, now: float, search: Search | None = None) -> bool:
+        """Open a file to decide on it, unless that is done; whether it could be opened."""
+        file_id = found.file_id
+        if stranger := self._strangers.get(file_id):
+            stranger.found = stranger.found._replace(path=found.path)
+        if stranger or self._roster.has(file_id) or self._roster.recognise_finished(found):
+            return True
+        fd = self._open(found)
+        if fd is None:
+            return False
+        from_end = self._from_end is not None and file_id in self._from_end
+        self._strangers[file_id] = Stranger(fd, found, now, from_end=from_end, search=search)
+        if search is None and not self._records.at(file_id):
+            self._searches.begin_at(found.path, now + self._settings.rotated_wait_s)
+        return True
+
+    def _open(self, found: Found) -> int | None:
+        if not self._roster.make_room(len(self._strangers)):
+            return None
+        try:
+            fd = os.open(found.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:  # renamed since; it is found again under its new name
+            return None
+        except OSError as error:
+            whose = "*" if error.errno in (errno.EMFILE, errno.ENFILE) else found.path
+            self._complaints.about(whose, "open file", error, TRIED_AGAIN)
+            return None
+        self._complaints.over(found.path, "open file")
+        info = os.fstat(fd)
+        if (info.st_dev, info.st_ino) != found.file_id:
+            os.close(fd)
+            return None
+        return fd
+
+    def _has_gone(self, stranger: Stranger, now: float) -> bool:
+        """Whether a file was removed, or rotated and left, before anything was written to it."""
+        waited = now - stranger.grew_at >= self._settings.rotated_wait_s
+        is_away = stranger.found.file_id not in self._roster.files and waited
+        return stranger.content is None and (is_away or not stranger.linked)
+
+    def _decide(self, stranger: Stranger, now: float) -> None:
+        """Find out what the file is, unless that has to wait.
+
+        Raises:
+            Unready: not before more of its content is decompressed.
+        """
+        found, content = stranger.found, stranger.content
+        if content is None:
+            return
+        if stranger.from_end:
+            self._begin_at_end(stranger, content, now)
+            return
+        alike = self._records.alike(content)
+        records = self._records.at(found.file_id)
+        known = next(iter(self._matches(content, records)), None)
+        orphans = [record for record in alike if self._is_orphan(record, found.file_id)]
+        match = orphan_of(found, content, orphans)
+        original = self._original_of(stranger, content, alike)
+        longest = max(
+            known.counted.position if known else 0,
+            match.counted.position if match else 0,
+            original.agreed if original else 0,
+        )
+        if known and known.counted.position == longest:
+            self._go_on(stranger, content, known, now)
+        elif match and match.counted.position == longest:
+            self._lose(records, stranger, now)
+            self._take_over(stranger, content, match, now)
+        elif original:
+            self._decide_on_copy(stranger, content, original, known, now)
+        elif stranger.search is None or stranger.search.is_for(found):
+            self._lose(records, stranger, now)
+            self._count(stranger, content, Counted(0), now)
+        else:
+            self._searches.refuse(found, stranger.search)
+            self._dismiss(stranger)
+
+    def _recognise(self, stranger: Stranger, now: float) -> None:
+        """Go on in a file that is known by its inode and by enough of its content.
+
+        That comes before all else: what a file turns out not to be may be found elsewhere.
+        """
+        content = stranger.content
+        records = self._records.at(stranger.found.file_id)
+        matches = [] if content is None else self._matches(content, records)
+        if not matches:
+            is_empty = content is None
+            self._lose(
+                [one for one in records if not is_empty or one.head != NOTHING], stranger, now
+            )
+        elif content is not None:
+            record, kept = matches[0]
+            if kept.position >= STRONG or kept.position < record.position:
+                self._go_on(stranger, content, matches[0], now)
+
+    def _matches(self, content: Content, records: Iterable[FileRecord]) -> list[Match]:
+        """Those of the records whose content it is."""
+        return [
+            Match(record, kept)
+            for record in records
+            if record.gzip == content.gzip and (kept := counted(record, content)) is not None
+        ]
+
+    def _lose(self, records: Iterable[FileRecord], stranger: Stranger, now: float) -> None:
+        """The records' inode has another content: the file was truncated, or the inode reused."""
+        for record in records:
+            if record.position and record.path == stranger.found.path:
+                self._metrics.truncations.inc()
+                log.warning(
+                    "file has a new content, which is read from the start",
+                    source=self._name,
+                    path=record.path,
+                )
+            self._orphan(record, now)
+
+    def _orphan(self, record: FileRecord, now: float) -> None:
+        """The content isn't where it was, but there may be a copy of it."""
+        if record.head == NOTHING:
+            self._records.forget(record)
+        else:
+            self._records.orphan(record)
+        self._searches.begin_after(record, now + self._settings.rotated_wait_s)
+
+    def _is_orphan(self, record: FileRecord, file_id: FileId) -> bool:
+        """Whether the record's content may stand in the file of this inode instead of its own."""
+        if record.orphan:
+            return record.file_id != file_id  # it was in there, and is no more
+        return not (
+            self._roster.has(record.file_id)
+            or record.file_id in self._roster.files
+            or record.file_id in self._strangers
+        )
+
+    def _original_of(
+        self, stranger: Stranger, content: Content, alike: Iterable[FileRecord]
+    ) -> Original | None:
+        """The file that a stranger may be a copy of, among those that begin like it."""
+        path = stranger.found.path
+        lineage = self._roster.lineages.get(lineage_of(path))
+        followers = list(lineage.files if lineage else ())  # a copy may not be that long yet
+        idle: list[FileRecord] = []
+        for record in filter(self._roster.follows, alike):
+            if follower := self._roster.followers.get(record.file_id):
+                followers.append(follower)
+            else:
+                idle.append(record)
+        return original_of(path, content, followers, idle)
+
+    def _decide_on_copy(
+        self,
+        stranger: Stranger,
+        content: Content,
+        original: Original,
+        known: Match | None,
+        now: float,
+    ) -> None:
+        """What equals a file that is being read is a copy, or just not different yet.
+
+        A copy's original is truncated soon, which ends the copy's waiting, or goes away. A file
+        that stays, while the original stays too, is one of its own. Compressed ones never are.
+        """
+        record = original.record
+        waited = now - stranger.grew_at >= self._settings.copy_grace_s
+        ready = (content.complete or content.broken) if content.gzip else waited
+        if not ready:
+            return
+        if content.gzip or record.gzip or not original.linked:
+            is_covered = original.at_end or content.length() <= record.position
+            if is_covered and original.agreed <= record.position:
+                self._metrics.copies.inc()
+                self._count(stranger, content, Counted(original.agreed), now)
+        elif known:
+            self._go_on(stranger, content, known, now)
+        elif stranger.linked:
+            self._count(stranger, content, Counted(0), now)
+        else:
+            self._dismiss(stranger)
+
+    def _go_on(self, stranger: Stranger, content: Content, match: Match, now: float) -> None:
+        for other in self._records.at(stranger.found.file_id):
+            if other is not match.record:
+                self._records.forget(other)
+        record, kept = match
+        if kept == (record.position, record.skipping):
+            size, modified_ns = stranger.state
+            if size == kept.position and modified_ns != record.modified_ns:
+                until = now + self._settings.rotated_wait_s
+                self._searches.begin_after(record, until, is_place_known=False)
+            self._records.rebind(record, stranger.found.path, stranger.found.file_id)
+            self._follow(stranger, content, record, now)
+            return
+        self._metrics.truncations.inc()
+        log.warning(
+            "file is shorter than what was counted of it: reading goes on at its end",
+            source=self._name,
+            path=record.path,
+        )
+        self._orphan(record, now)
+        self._count(stranger, content, kept, now, record.marks)
+
+    def _take_over(self, stranger: Stranger, content: Content, match: Match, now: float) -> None:
+        """Go on in a copy.
+
+        One that ends before the record's position was made earlier, or is another content that
+        begins alike: the record stays for a longer one.
+        """
+        self._metrics.copies.inc()
+        record, kept = match
+        if kept == (record.position, record.skipping):
+            self._records.rebind(record, stranger.found.path, stranger.found.file_id)
+            self._follow(stranger, content, record, now)
+        else:
+            self._count(stranger, content, kept, now, record.marks)
+
+    def _count(
+        self,
+        stranger: Stranger,
+        content: Content,
+        kept: Counted,
+        now: float,
+        marks: Iterable[Mark] = (),
+    ) -> None:
+        """Begin a record of the file, of which that much is counted."""
+        found = stranger.found
+        record = self._records.add(found.path, lineage_of(found.path), found.file_id)
+        record.marks = list(marks)
+        self._records.place(record, content, *kept)
+        self._follow(stranger, content, record, now)
+
+    def _begin_at_end(self, stranger: Stranger, content: Content, now: float) -> None:
+        """Leave out the lines that are there; an unfinished one is read when it is whole."""
+        length = content.length()
+        if content.gzip:
+            self._count(stranger, content, Counted(length), now)
+            return
+        looked_at = min(length, self._settings.max_line_bytes)
+        last = content.at(length - looked_at, looked_at).rfind(b"\n") + 1
+        if last or looked_at == length:
+            self._count(stranger, content, Counted(length - looked_at + last), now)
+        else:
+            self._count(stranger, content, Counted(length, skipping=True), now)
+
+    def _follow(self, stranger: Stranger, content: Content, record: FileRecord, now: float) -> None:
+        del self._strangers[stranger.found.file_id]
+        record.gzip, record.finished = content.gzip, False
+        self._roster.attach(record, content, stranger.found, now)
+
+    def _dismiss(self, stranger: Stranger) -> None:
+        if self._strangers.pop(stranger.found.file_id, None):
+            stranger.close()

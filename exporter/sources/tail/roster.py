@@ -1,0 +1,279 @@
+"""The files being read: opened, closed and let go of as they come, grow, move and vanish."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import structlog
+
+from exporter.sources.tail.content import Content
+from exporter.sources.tail.discovery import Found, State
+from exporter.sources.tail.follower import Follower
+from exporter.sources.tail.lineage import Lineage
+from exporter.sources.tail.metrics import SourceMetrics
+from exporter.sources.tail.record import FileId, FileRecord
+from exporter.sources.tail.records import Records
+from exporter.sources.tail.settings import Clock, TailSettings
+
+log = structlog.get_logger(__name__)
+
+SEEN_AGAIN_S = 3600.0
+"""How old the time may be that is stored as when a file was last seen."""
+
+
+class Idle(NamedTuple):
+    """A file that was read to its end and closed.
+
+    Attributes:
+        state: of the file then; when it is another one the file is opened again.
+    """
+
+    record: FileRecord
+    state: State
+
+
+class Rotations(NamedTuple):
+    """Files at whose paths other content may have stood between two looks.
+
+    Attributes:
+        gone: that have left their path.
+        emptied: that were written to and yet have their old size, or end there again.
+    """
+
+    gone: list[FileRecord]
+    emptied: list[FileRecord]
+
+
+class Roster:
+    """The files of one source, and those of them that are being read.
+
+    Attributes:
+        followers: files being read, by device and inode.
+        lineages: the same by the path that they have in turn.
+        idle: files closed because they are finished, or to make room for others.
+        files: what the globs matched at the last look.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: TailSettings,
+        records: Records,
+        metrics: SourceMetrics,
+        clock: Clock,
+    ) -> None:
+        self.followers: dict[FileId, Follower] = {}
+        self.lineages: dict[str, Lineage] = {}
+        self.idle: dict[FileId, Idle] = {}
+        self.files: Mapping[FileId, Found] = {}
+        self._ids: dict[str, FileId] = {}
+        self._name = name
+        self._settings = settings
+        self._records = records
+        self._metrics = metrics
+        self._clock = clock
+
+    def update(self, files: Mapping[FileId, Found], now: float) -> Rotations:
+        """Take note of what the globs match now, and tell what has happened since the last look."""
+        ids = {found.path: file_id for file_id, found in files.items()}
+        gone = [
+            record
+            for path, file_id in self._ids.items()
+            if ids.get(path) != file_id
+            for record in self._records.at(file_id)
+        ]
+        self.files, self._ids = files, ids
+        emptied: list[FileRecord] = []
+        for follower in list(self.followers.values()):
+            before = follower.state
+            if found := files.get(follower.file_id):
+                follower.away_since = None
+                follower.look(found.state)
+                self._see(follower.record, found)
+            else:
+                self._away(follower, now)
+            if follower.was_emptied_since(before):
+                emptied.append(follower.record)
+        for idle in list(self.idle.values()):
+            found = files.get(idle.record.file_id)
+            if found is None or found.state != idle.state:
+                del self.idle[idle.record.file_id]  # if it is there it is met, and recognised
+            else:
+                self._see(idle.record, found)
+        return Rotations(gone, emptied)
+
+    def is_at(self, path: str, record: FileRecord) -> bool:
+        """Whether the file that the record is of stands at the path."""
+        return not record.orphan and self._ids.get(path) == record.file_id
+
+    def vacant_paths(self) -> list[str]:
+        """Paths that files which are being read have left, and where nothing stands now."""
+        return [path for path in self.lineages if path not in self._ids]
+
+    def attach(self, record: FileRecord, content: Content, found: Found, now: float) -> None:
+        """Read a file from its record's position on."""
+        wall = self._clock.wall()
+        record.modified_ns = found.state.modified_ns
+        record.seen = wall
+        idle_s = max(0.0, wall - found.state.modified_ns / 1e9)
+        follower = Follower(
+            record,
+            content,
+            found,
+            self._records,
+            self._metrics,
+            self._settings.max_line_bytes,
+            grew_at=now - idle_s,
+        )
+        if found.file_id not in self.files:
+            self._away(follower, now)
+        self.followers[found.file_id] = follower
+        if record.lineage not in self.lineages:
+            self.lineages[record.lineage] = Lineage(
+                record.lineage, self._settings, self._metrics, self._records
+            )
+        self.lineages[record.lineage].add(follower)
+
+    def detach(self, follower: Follower) -> None:
+        """Read a file no more; its record stays."""
+        follower.close()
+        del self.followers[follower.file_id]
+        self.lineages[follower.record.lineage].files.remove(follower)
+
+    def arrange(self) -> None:
+        """Put each log's files in order."""
+        for lineage in self.lineages.values():
+            if len(lineage.files) > 1:
+                lineage.sort()
+
+    def make_room(self, wanted: int) -> bool:
+        """Whether one more file may be opened beside the followers and `wanted` others.
+
+        For that a file is closed to which nothing was written for the longest time.
+        """
+        spare = self._settings.max_open - wanted - len(self.followers)
+        if spare < 1:
+            closable = filter(self._may_close, self.followers.values())
+            for follower in sorted(closable, key=lambda follower: follower.grew_at):
+                state = State.of(os.fstat(follower.content.fd))
+                if state.size == follower.cursor:
+                    self._rest(follower, state)
+                    return True
+        return spare > 0
+
+    def finish(self, follower: Follower) -> None:
+        """Close a gzip file if nothing more is to come of it."""
+        record, content = follower.record, follower.content
+        state = State.of(os.fstat(content.fd))
+        if content.broken:
+            self._metrics.gzip_errors.inc()
+            log.warning(
+                "gzip file is broken",
+                source=self._name,
+                path=record.path,
+                so="what stands before the error is counted",
+            )
+        elif follower.half or not content.complete or content.unread(follower.cursor):
+            return
+        record.finished, record.disk_size, record.modified_ns = True, *state
+        self._records.changed(record)
+        self._rest(follower, state)
+
+    def recognise_finished(self, found: Found) -> bool:
+        """Whether it is a gzip file that was read before; it isn't opened again then."""
+        for record in self._records.at(found.file_id):
+            as_it_was = State(record.disk_size, record.modified_ns) == found.state
+            if record.finished and as_it_was and not record.pending:
+                self.idle[found.file_id] = Idle(record, found.state)
+                self._see(record, found)
+                return True
+        return False
+
+    def has(self, file_id: FileId) -> bool:
+        """Whether the file is being read, or was read to its end."""
+        return file_id in self.followers or file_id in self.idle
+
+    def follows(self, record: FileRecord) -> bool:
+        """Whether the file that the record is of is being read, or was read to its end."""
+        return not record.orphan and self.has(record.file_id)
+
+    def with_last_line(self, now: float) -> Iterator[Follower]:
+        """Files that end with an unfinished line which nobody is going to finish."""
+        for follower in list(self.followers.values()):
+            over = self._is_superseded(follower) or not follower.linked or follower.content.complete
+            waited = now - follower.grew_at >= self._settings.rotated_wait_s
+            if follower.half and follower.at_end and over and waited:
+                yield follower
+
+    def let_go(self, now: float) -> None:
+        """Close files that were rotated or deleted, once they have not grown for a while.
+
+        What is unfinished in a log that has ended is dropped.
+
+        One that still has a name, while nothing new stands at its old path, is kept for longer:
+        its writer may not have noticed (a kubelet that ended between rename and reopen).
+        """
+        settings = self._settings
+        for follower in list(self.followers.values()):
+            if follower.away_since is None:
+                continue
+            idle_s = now - max(follower.grew_at, follower.away_since)
+            if follower.at_end:
+                ended = not follower.linked or self._is_superseded(follower)
+                if idle_s >= (settings.rotated_wait_s if ended else settings.unlinked_limit_s):
+                    self.detach(follower)
+            elif not follower.linked and idle_s >= settings.unlinked_limit_s:
+                self._abandon(follower)
+        for path, lineage in list(self.lineages.items()):
+            if not lineage.files:
+                lineage.drop_pieces()
+                del self.lineages[path]
+            elif lineage.has_pieces() and lineage.is_over(self._ids):
+                lineage.drop_pieces()
+
+    def _abandon(self, follower: Follower) -> None:
+        unread = follower.unread()
+        self._metrics.abandoned_bytes.inc(unread)
+        log.error(
+            "deleted file let go of unread, to give its disk space back",
+            source=self._name,
+            path=follower.record.path,
+            bytes=unread,
+        )
+        self.detach(follower)
+
+    def _rest(self, follower: Follower, state: State) -> None:
+        self.detach(follower)
+        self.idle[follower.file_id] = Idle(follower.record, state)
+
+    def _see(self, record: FileRecord, found: Found) -> None:
+        """Note that a file is there, and where."""
+        wall = self._clock.wall()
+        is_due = wall - record.seen >= min(SEEN_AGAIN_S, self._settings.forget_after_s / 2)
+        if is_due or found.path != record.path:
+            record.seen, record.path = wall, found.path
+            self._records.changed(record)
+
+    def _away(self, follower: Follower, now: float) -> None:
+        """No glob matches the file: read on from what is open."""
+        if follower.away_since is None:
+            follower.away_since = now
+        info = os.fstat(follower.content.fd)
+        follower.linked = info.st_nlink > 0
+        follower.look(State.of(info))
+
+    def _is_superseded(self, follower: Follower) -> bool:
+        """Whether a newer file stands at the path where this one stood."""
+        lineage = follower.record.lineage
+        at_path = self._ids.get(lineage, follower.file_id)
+        return at_path != follower.file_id or self.lineages[lineage].files[-1] is not follower
+
+    def _may_close(self, follower: Follower) -> bool:
+        """Whether the file can be opened again without losing anything."""
+        return (
+            follower.at_end
+            and not follower.half
+            and follower.away_since is None
+            and not follower.record.gzip
+            and not self.lineages[follower.record.lineage].has_pieces()
+        )

@@ -1,0 +1,36 @@
+"""What the names of rotated files tell: whose they are, and which of two is the newer.
+
+Known are logrotate's names (`app.log.1`, `app.log-20260101`, `app.log-1767225600`), the kubelet's
+(`0.log.20260101-112911`), those of Python's and Go's loggers (`app.log.2026-01-01_11-29-11`), each
+also with `.gz` at its end.
+"""
+
+import re
+from functools import lru_cache
+
+_NAME = re.compile(
+    r"""(?P<base>.+?)
+    (?: \.(?P<index>\d{1,3})
+      | [-._](?P<stamp>\d{4}[-_.]?\d\d[-_.]?\d\d[\dTZ:._-]*)
+    )?
+    (?:\.gz)?""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@lru_cache(maxsize=65_536)
+def lineage_of(path: str) -> str:
+    """The path that a file had before it was rotated, as far as its name tells."""
+    match = _NAME.fullmatch(path)
+    return match["base"] if match else path
+
+
+def is_newer(path: str, other: str) -> bool | None:
+    """Whether of two rotated names of one lineage the first was rotated later; None: can't say."""
+    one, two = _NAME.fullmatch(path), _NAME.fullmatch(other)
+    if one and two and one["base"] == two["base"]:
+        if one["index"] and two["index"]:
+            return int(one["index"]) < int(two["index"])
+        if one["stamp"] and two["stamp"]:
+            return one["stamp"] > two["stamp"]
+    return None

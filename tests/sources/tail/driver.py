@@ -1,0 +1,169 @@
+"""A tail source with the pipeline's side of the contract, a clock to set, a store in memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+
+from exporter.sources.tail import Clock, TailMetrics, TailSettings, TailSource
+from exporter.sources.tail.record import FileRecord, decode, encode
+from exporter.sources.tail.records import STARTED
+
+Mode = Literal["running", "restarted", "killed"]
+BUDGET = 4 << 20
+
+
+@dataclass
+class Time:
+    """Seconds that pass when a test says so; the time of day begins at the real one."""
+
+    now: float = 1000.0
+    day: float = field(default_factory=lambda: __import__("time").time())
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now, wall=lambda: self.day + self.now - 1000.0)
+
+
+class Tail:
+    """Polls a source as the pipeline does.
+
+    Args:
+        mode: between two polls the source runs on, or is restarted, or a poll's first attempt is
+            killed after it has read and before it has committed.
+
+    Attributes:
+        lines: those that were committed, in their order.
+        stored: positions that were committed.
+    """
+
+    def __init__(self, directory: Path, mode: Mode) -> None:
+        self.directory = directory
+        self.mode = mode
+        self.settings = TailSettings(paths=(f"{directory}/*.log",))
+        self.time = Time()
+        self.lines: list[bytes] = []
+        self.stored: dict[str, bytes] = {}
+        self.registry = CollectorRegistry()
+        self._metrics = TailMetrics(self.registry)
+        self._source: TailSource | None = None
+
+    def set(self, *paths: str, **settings: object) -> None:
+        """Change settings before the first poll, or while the source is down."""
+        assert self._source is None
+        if paths:
+            settings["paths"] = tuple(
+                path if path == "-" else str(self.directory / path) for path in paths
+            )
+        self.settings = replace(self.settings, **settings)  # type: ignore[arg-type]
+
+    def poll(self, after_s: float = 1.0) -> list[bytes]:
+        """Let time pass, read all there is, commit; the lines that this gave."""
+        self.time.now += after_s
+        if self.mode == "killed":
+            self.read()
+            self.stop()
+        lines = self.read()
+        self.commit()
+        self.lines += lines
+        if self.mode == "restarted":
+            self.stop()
+        return lines
+
+    def read(self, budget: int = BUDGET) -> list[bytes]:
+        """Read until there is nothing more, without a commit."""
+        lines: list[bytes] = []
+        for _ in range(1000):
+            blocks = list(self.source.read(budget))
+            for block in blocks:
+                assert block.data.endswith(b"\n")
+                lines += block.data[:-1].split(b"\n")
+            if not blocks:
+                return lines
+        raise AssertionError("the source never comes to an end")
+
+    def commit(self) -> None:
+        for key, value in self.source.positions().items():
+            if value is None:
+                self.stored.pop(key, None)
+            else:
+                self.stored[key] = value
+        self.source.committed()
+
+    @property
+    def source(self) -> TailSource:
+        if self._source is None:
+            clock = self.time.clock()
+            self._source = TailSource(
+                "test", self.settings, dict(self.stored), self._metrics, clock
+            )
+        return self._source
+
+    def stop(self) -> None:
+        """End the source; the next poll begins one from what is stored."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """While the source does not run."""
+        self.stop()
+        yield
+
+    def metric(self, name: str) -> float:
+        value = self.registry.get_sample_value(
+            f"llm_gateway_exporter_tail_{name}", {"source": "test"}
+        )
+        assert value is not None, name
+        return value
+
+    def records(self) -> list[FileRecord]:
+        """What is stored."""
+        return [decode(key, value) for key, value in self.stored.items() if key != STARTED]
+
+    def store(self, record: FileRecord) -> None:
+        self.stored[record.key] = encode(record)
+
+
+def line(number: int, length: int = 0) -> bytes:
+    """A line of its own, of that length at least, without its newline."""
+    return b'{"request":%d,"model":"qwen-plus","note":"%s"}' % (number, b"x" * (length - 42))
+
+
+def lines(first: int, last: int, length: int = 0) -> list[bytes]:
+    """The lines of those numbers, the last included."""
+    return [line(number, length) for number in range(first, last + 1)]
+
+
+def text(*parts: bytes | list[bytes]) -> bytes:
+    """Lines as they stand in a file."""
+    rows: list[bytes] = []
+    for part in parts:
+        rows += [part] if isinstance(part, bytes) else part
+    return b"".join(row + b"\n" for row in rows)
+
+
+def append(path: Path, *parts: bytes | list[bytes]) -> None:
+    """Write lines as a logger does."""
+    append_raw(path, text(*parts))
+
+
+def append_raw(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Truncate a file in place, and write to it: the inode stays."""
+    with path.open("r+b") as file:
+        file.truncate(0)
+        file.write(data)
+
+
+def copytruncate(path: Path, copy: Path) -> None:
+    copy.write_bytes(path.read_bytes())
+    os.truncate(path, 0)

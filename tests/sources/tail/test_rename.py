@@ -1,0 +1,302 @@
+"""Rotation by rename, and deletion (B1 to B13)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.sources.tail.driver import Tail, append, append_raw, line, lines
+
+
+def rotate(directory: Path, name: str = "app.log", keep: int = 9) -> None:
+    """app.log.1 becomes app.log.2, and so on; app.log becomes app.log.1."""
+    for number in range(keep, 0, -1):
+        source = directory / (f"{name}.{number - 1}" if number > 1 else name)
+        if source.exists():
+            source.rename(directory / f"{name}.{number}")
+
+
+@pytest.fixture(params=["app.log", "app.log*"])
+def globbed(tail: Tail, request: pytest.FixtureRequest) -> Tail:
+    """With rotated names outside of the glob, and within."""
+    tail.set(request.param)
+    return tail
+
+
+def test_b1_what_was_unread_of_a_renamed_file_is_read(globbed: Tail, tmp_path: Path) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    globbed.poll()
+    append(tmp_path / "app.log", lines(4, 5))
+    rotate(tmp_path)
+    append(tmp_path / "app.log", lines(6, 7))
+    assert globbed.poll() == lines(4, 7)
+    append(tmp_path / "app.log", line(8))
+    assert globbed.poll() == [line(8)]
+
+
+def test_b2_a_renamed_file_is_not_read_again(globbed: Tail, tmp_path: Path) -> None:
+    append(tmp_path / "app.log", lines(1, 30))
+    globbed.poll()
+    rotate(tmp_path)
+    assert globbed.poll() == []
+    append(tmp_path / "app.log", line(31))
+    assert globbed.poll() == [line(31)]
+    rotate(tmp_path)
+    assert globbed.poll() == []
+
+
+def test_b3_two_rotations_between_two_looks_lose_nothing(globbed: Tail, tmp_path: Path) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    globbed.poll()
+    rotate(tmp_path)
+    append(tmp_path / "app.log", lines(4, 6))
+    globbed.poll()
+    append(tmp_path / "app.log", line(7))
+    rotate(tmp_path)
+    append(tmp_path / "app.log", lines(8, 9))
+    rotate(tmp_path)
+    append(tmp_path / "app.log", lines(10, 11))
+    assert globbed.poll() == lines(7, 11)
+    assert globbed.poll() == []
+
+
+def test_b3_older_rotated_files_that_no_glob_matches_are_left_alone(
+    tail: Tail, tmp_path: Path
+) -> None:
+    tail.set("app.log")
+    append(tmp_path / "app.log.1", lines(101, 102))
+    append(tmp_path / "app.log.20250101.gz", lines(103, 104))
+    for old in ("app.log.1", "app.log.20250101.gz"):
+        os.utime(tmp_path / old, (1e9, 1e9))
+    append(tmp_path / "app.log", lines(1, 3))
+    tail.poll()
+    rotate(tmp_path)
+    append(tmp_path / "app.log", line(4))
+    tail.poll()
+    append(tmp_path / "app.log.2", line(105))
+    tail.poll()
+    assert tail.lines == lines(1, 4)
+
+
+def test_b4_lines_written_to_a_renamed_file_are_read(running_tail: Tail, tmp_path: Path) -> None:
+    tail = running_tail
+    append(tmp_path / "app.log", lines(1, 3))
+    tail.poll()
+    rotate(tmp_path)
+    append(tmp_path / "app.log", line(4))
+    tail.poll()
+    for number in range(5, 10):
+        append(tmp_path / "app.log.1", line(number))
+        assert tail.poll(after_s=50) == [line(number)]
+    assert tail.metric("open_files") == 2
+    tail.poll(after_s=50)
+    assert tail.poll(after_s=50) == []
+    tail.poll()
+    assert tail.metric("open_files") == 1
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_b5_files_rotated_while_down_are_read(globbed: Tail, tmp_path: Path, times: int) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    globbed.poll()
+    with globbed.down():
+        append(tmp_path / "app.log", line(4))
+        for number in range(times):
+            rotate(tmp_path)
+            append(tmp_path / "app.log", line(5 + number))
+    globbed.poll()
+    assert globbed.lines == lines(1, 4 + times)
+    assert globbed.poll() == []
+
+
+def test_b5_a_file_with_a_date_for_a_number_is_found_too(tail: Tail, tmp_path: Path) -> None:
+    tail.set("0.log")
+    log = tmp_path / "0.log"
+    append(log, lines(1, 3))
+    tail.poll()
+    with tail.down():
+        append(log, line(4))
+        log.rename(tmp_path / "0.log.20260101-112911")
+        append(log, line(5))
+        log.rename(tmp_path / "0.log.20260101-113001")
+        append(log, line(6))
+    assert tail.poll() == lines(4, 6)
+
+
+def test_b6_a_deleted_file_is_read_to_its_end(running_tail: Tail, tmp_path: Path) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    running_tail.poll()
+    append(tmp_path / "app.log", lines(4, 5))
+    (tmp_path / "app.log").unlink()
+    assert running_tail.poll() == lines(4, 5)
+
+
+def test_b7_a_deleted_file_is_let_go_of_when_nothing_is_read_for_long(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    tail = running_tail
+    append(tmp_path / "app.log", lines(1, 3))
+    tail.poll()
+    append(tmp_path / "app.log", lines(4, 5))
+    (tmp_path / "app.log").unlink()
+    for _ in range(3):
+        tail.time.now += 1900
+        assert list(tail.source.read(0)) == []
+    assert tail.metric("abandoned_bytes_total") == sum(len(one) + 1 for one in lines(4, 5))
+    assert tail.metric("open_files") == 0
+    assert tail.poll() == []
+
+
+def test_b7_a_deleted_file_that_is_being_read_is_kept(running_tail: Tail, tmp_path: Path) -> None:
+    tail = running_tail
+    tail.set(max_line_bytes=4096)
+    append(tmp_path / "app.log", lines(1, 20_000, length=400))
+    tail.time.now += 1
+    (block,) = tail.source.read(1)
+    (tmp_path / "app.log").unlink()
+    read = block.data.count(b"\n")
+    while blocks := list(tail.source.read(1)):
+        tail.time.now += 3000
+        read += sum(block.data.count(b"\n") for block in blocks)
+    assert read == 20_000
+    assert tail.metric("abandoned_bytes_total") == 0
+
+
+def test_b8_a_rotated_file_is_read_before_the_one_that_replaced_it(
+    globbed: Tail, tmp_path: Path
+) -> None:
+    append(tmp_path / "app.log", line(1))
+    globbed.poll()
+    append(tmp_path / "app.log", lines(2, 9000, length=400))
+    rotate(tmp_path)
+    append(tmp_path / "app.log", lines(9001, 9100))
+    globbed.poll()
+    assert globbed.lines == [*lines(1, 1), *lines(2, 9000, length=400), *lines(9001, 9100)]
+
+
+def test_b9_only_files_of_the_very_first_look_are_read_from_their_end(
+    globbed: Tail, tmp_path: Path
+) -> None:
+    globbed.set(start="end")
+    append(tmp_path / "app.log", lines(1, 30))
+    append_raw(tmp_path / "app.log", line(31))
+    assert globbed.poll() == []
+    append_raw(tmp_path / "app.log", b"\n")
+    append(tmp_path / "app.log", line(32))
+    assert globbed.poll() == lines(31, 32)
+    rotate(tmp_path)
+    append(tmp_path / "app.log", lines(33, 40))
+    assert globbed.poll() == lines(33, 40)
+
+
+def test_b9_a_first_look_that_finds_nothing_was_the_first_look(tail: Tail, tmp_path: Path) -> None:
+    tail.set(start="end")
+    tail.poll()
+    append(tmp_path / "app.log", lines(1, 3))
+    assert tail.poll() == lines(1, 3)
+
+
+@pytest.mark.parametrize("modified", [0, 4_000_000_000])
+def test_b10_the_age_of_a_file_does_not_matter(tail: Tail, tmp_path: Path, modified: float) -> None:
+    log = tmp_path / "app.log"
+    append(log, lines(1, 3))
+    os.utime(log, (modified, modified))
+    assert tail.poll() == lines(1, 3)
+    append(log, lines(4, 5))
+    os.utime(log, (modified, modified))
+    assert tail.poll() == lines(4, 5)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_b11_with_more_files_than_may_be_open_none_is_lost(
+    running_tail: Tail, tmp_path: Path, is_restarted: bool
+) -> None:
+    tail = running_tail
+    tail.set("[0-9].log", max_open=3)
+    for number in range(10):
+        append(tmp_path / f"{number}.log", line(number))
+    for _ in range(5):
+        tail.poll()
+    assert sorted(tail.lines) == lines(0, 9)
+    if is_restarted:
+        tail.stop()
+    for number in range(10):
+        append(tmp_path / f"{number}.log", line(10 + number))
+        if number % 2:
+            (tmp_path / f"{number}.log").rename(tmp_path / f"{number}.log.1")
+            append(tmp_path / f"{number}.log", line(20 + number))
+    for _ in range(100):
+        tail.poll(after_s=30)
+        assert tail.metric("open_files") <= 3
+    assert sorted(tail.lines) == sorted([*lines(0, 19), *(line(20 + n) for n in range(1, 10, 2))])
+
+
+def test_b12_what_is_unread_shows_in_bytes_and_seconds(running_tail: Tail, tmp_path: Path) -> None:
+    tail = running_tail
+    data = lines(1, 20_000, length=400)
+    append(tmp_path / "app.log", data)
+    size = (tmp_path / "app.log").stat().st_size
+    tail.time.now += 30
+    (block,) = tail.source.read(1)
+    assert tail.metric("behind_bytes") == size - len(block.data)
+    assert 29 <= tail.metric("behind_seconds") < 40
+    tail.poll()
+    tail.poll()
+    assert tail.metric("behind_bytes") == tail.metric("behind_seconds") == 0
+
+
+def test_b13_a_file_that_cannot_be_opened_is_tried_again(
+    tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    append(tmp_path / "other.log", lines(4, 6))
+    opened = os.open
+
+    def refuse(path: str, flags: int) -> int:
+        if path.endswith("app.log"):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert tail.poll() == lines(4, 6)
+        assert tail.poll() == []
+    if tail.mode == "running":
+        assert tail.metric("file_errors_total") == 1
+    assert tail.poll() == lines(1, 3)
+
+
+@pytest.mark.parametrize("number", [5, 116])  # EIO, ESTALE
+def test_b13_a_file_that_cannot_be_read_is_tried_again(
+    tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    append(tmp_path / "app.log", lines(1, 30))
+    assert tail.poll() == lines(1, 30)
+    append(tmp_path / "app.log", lines(31, 33))
+
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "preadv", fail)
+        assert tail.poll() == []
+        assert tail.poll() == []
+    assert tail.poll() == lines(31, 33)
+
+
+def test_b13_a_file_that_is_gone_before_it_is_opened_is_no_trouble(
+    tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    opened = os.open
+
+    def vanish(path: str, flags: int) -> int:
+        (tmp_path / "app.log").rename(tmp_path / "renamed.log")
+        return opened(path, flags)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", vanish)
+        tail.time.now += 1
+        assert tail.read() == []
+    assert tail.poll() == lines(1, 3)
+    assert tail.metric("file_errors_total") == 0
