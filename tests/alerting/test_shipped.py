@@ -8,9 +8,10 @@ import yaml
 from click.testing import CliRunner
 
 from exporter.alerting.commands import alerts
-from exporter.alerting.definitions import load_definitions
+from exporter.alerting.definitions import Definitions, load_definitions
 from exporter.alerting.texts import page
 from tests.alerting.rulefiles import ROOT, checked, rules_in, told, written
+from tests.debian import unpacked
 
 DEFINITIONS = ROOT / "rules" / "alerts.yaml"
 GENERATED = ROOT / "rules" / "generated"
@@ -100,3 +101,22 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     named = {page(each.name) for each in (*definitions.alerts, *definitions.slos)}
     pages = {file.stem for file in (ROOT / "docs" / "runbooks").glob("*.md")} - {"README"}
     assert pages == named
+
+
+def test_a_newer_amtool_accepts_receivers_for_microsoft_teams(tmp_path: Path) -> None:
+    teams = {"teams": {"url_file": "/run/teams"}}
+    limits = {"metric": "error_rate", "severities": {"info": "5%"}}
+    definitions = Definitions.model_validate(
+        {
+            "notifications": {"groups": [{"name": "team", "receivers": [teams]}]},
+            "alerts": [{"name": "First", **limits, "notify": ["team"]}],
+        }
+    )
+    made = written(definitions, tmp_path)
+    assert "Alertmanager 0.28" in (made / "alertmanager.yaml").read_text()
+    assert "SUCCESS" in told(unpacked("amtool"), "check-config", made / "alertmanager.yaml")
+
+
+def test_vmalert_accepts_the_rules() -> None:
+    for file in sorted((GENERATED / "prometheus").glob("*.yaml")):
+        told(unpacked("vmalert"), "-dryRun", f"-rule={file}")
