@@ -314,7 +314,7 @@ def _rules(field: Text) -> Sequence[tuple[re.Pattern[str], Scalar]]:
     return [(re.compile(rule.pattern), rule.value) for rule in field.match or ()]
 
 
-class _Memory(dict[Scalar | None, Any]):
+class Memory(dict[Scalar | None, Any]):
     """Remembers what a function makes of values, unless they are many or long."""
 
     def __init__(self, function: Callable[[Scalar | None], Any]) -> None:
@@ -332,5 +332,5 @@ class _Memory(dict[Scalar | None, Any]):
 
 def _remembering(function: Callable[[Scalar | None], Any]) -> Callable[[Column], Column]:
     """The function for each value of a column."""
-    memory = _Memory(function)
+    memory = Memory(function)
     return lambda column: list(map(memory.__getitem__, column))

@@ -35,13 +35,12 @@ _WITH_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|min|m|h)")
 
 
 def name(value: object) -> str:
-    """A value as text: of bounded length, and without what UTF-8 cannot have."""
+    """A value as text of bounded length."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = str(value)[:LONGEST_NAME]
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return str(value)[:LONGEST_NAME]
 
 
 def names(column: Sequence[Any], absent: "AbsentValues") -> Sequence[str]:

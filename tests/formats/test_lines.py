@@ -6,7 +6,7 @@ from exporter.formats import readers
 from exporter.formats.compile import Decoder
 from exporter.formats.spec import FormatSpec
 from exporter.record import Kinds
-from tests.formats.reading import Line, decode, mapping, record, records
+from tests.formats.reading import Line, data, decode, mapping, record, records
 
 PLAIN = mapping("""
 fields:
@@ -59,6 +59,9 @@ def rejected(*lines: Line, spec: FormatSpec = PLAIN) -> dict[str, int]:
         ('{"status":"-"}', "no_status"),
         ('{"status":20}', "no_status"),
         ('{"status":2000}', "no_status"),
+        ('{"status":600}', "no_status"),
+        ('{"status":"099"}', "no_status"),
+        ('{"took":"fast"}', "no_status"),
         ('{"status":"²00"}', "no_status"),
         ('{"status":"200\\n"}', "no_status"),
     ],
@@ -127,6 +130,8 @@ def test_an_object_over_two_lines_beside_two_on_one_line_is_not_taken_for_three_
     two = '{"id":"c","status":200}{"id":"d","status":200}'
     assert rejected('{"id":"a",', '"status":200}', two) == {"invalid_json": 3}
     assert rejected("", two) == {"invalid_json": 1}
+    assert rejected('{"a":{}', ',"status":200}', two) == {"invalid_json": 3}
+    assert rejected('{"a":', '{"b":1},"status":200}', two) == {"invalid_json": 3}
 
 
 def test_a_torn_string_does_not_swallow_the_next_line() -> None:
@@ -177,6 +182,26 @@ def test_a_client_who_invents_names_does_not_fill_the_memory() -> None:
     assert len(decoder._resolved) == 1
 
 
+def test_what_is_remembered_of_values_is_bounded() -> None:
+    memory = readers.Memory(lambda value: value)
+    for number in range(3 * readers.MOST_REMEMBERED - 9):
+        assert memory[f"value {number}"] == f"value {number}"
+    assert memory["x" * 5000] == "x" * 5000
+
+    assert len(memory) <= readers.MOST_REMEMBERED
+    assert "x" * 5000 not in memory
+
+
+def test_kinds_that_were_forgotten_are_found_again() -> None:
+    kinds = Kinds()
+    decoder = Decoder(PLAIN, kinds)
+    decoder.decode(data({"status": 200, "model": "a"}, {"status": 200, "model": "b"}))
+    kinds.clear()
+    batch = decoder.decode(data({"status": 200, "model": "b"})).batch
+
+    assert [found.kind.model for found in batch.records()] == ["b"]
+
+
 def test_records_keep_the_order_of_their_lines_around_those_that_are_left_out() -> None:
     skipping = PLAIN.model_copy(
         update={
@@ -189,6 +214,7 @@ def test_records_keep_the_order_of_their_lines_around_those_that_are_left_out() 
         skipping,
         {"id": "1", "status": 200},
         {"id": "2", "status": 200, "model": "health"},
+        {"id": "2", "status": 200, "model": "health", "took": "x"},
         {"id": "3", "status": 200, "took": "x"},
         "{",
         {"id": "4"},
@@ -196,7 +222,7 @@ def test_records_keep_the_order_of_their_lines_around_those_that_are_left_out() 
     )
 
     assert [found.request_id for found in decoded.batch.records()] == ["1", "5"]
-    assert (decoded.lines, decoded.skipped) == (6, 1)
+    assert (decoded.lines, decoded.skipped) == (7, 2)
     assert decoded.rejected == {"bad_value": 1, "invalid_json": 1, "no_status": 1}
 
 

@@ -140,11 +140,12 @@ def test_a_field_counts_only_when_the_line_fulfils_all_its_conditions() -> None:
 fields:
   status_code: {value: 200}
   model: {path: m, when: [{path: a, is: [1]}, {path: b, present: true}]}
-  latency: {path: l, when: [{path: c, match: ^x}]}
+  latency: {path: l, when: [{path: c, match: ^x}, {path: a, present: true}]}
 """)
 
     found = record(spec, {"m": "m", "a": 1, "b": {"c": 1}, "l": 3, "c": "xy"})
     assert (found.kind.model, found.latency) == ("m", 3)
+    assert record(spec, {"l": 3, "c": "xy"}).latency is None
     for line in ({"a": 1}, {"a": 2, "b": 1}, {"a": 1, "b": "-"}, {"a": 1, "b": None}):
         found = record(spec, {"m": "m", "l": 3, "c": "yx", **line})
         assert (found.kind.model, found.latency) == ("", None)
@@ -198,6 +199,46 @@ def test_a_duration_that_carries_its_unit_keeps_it(text: str, seconds: float) ->
     spec = mapping("fields: {status_code: {value: 200}, latency: {path: t, unit: ms}}")
 
     assert record(spec, {"t": text}).latency == pytest.approx(seconds)
+
+
+def test_a_total_without_what_was_left_out_of_its_parts_is_worked_out_anew() -> None:
+    spec = mapping("""
+input_excludes_cache: true
+output_excludes_reasoning: true
+fields:
+  status_code: {value: 200}
+  input_tokens: in
+  output_tokens: out
+  total_tokens: total
+  cached_input_tokens: cached
+  reasoning_output_tokens: thought
+""")
+    found = record(spec, {"in": 10, "out": 5, "total": 15, "cached": 100, "thought": 7})
+
+    assert (found.input_tokens, found.output_tokens, found.total_tokens) == (110, 12, 122)
+
+
+def test_figures_that_nobody_can_have_counted_are_unknown() -> None:
+    spec = mapping("""
+fields:
+  status_code: {value: 200}
+  input_tokens: in
+  latency: l
+  cost: c
+  cached_input_tokens: p
+  images: i
+  upstream_time: u
+""")
+    found = record(spec, {"in": 5, "l": -1, "c": -1, "p": -1, "i": -1, "u": -1})
+
+    assert {*found._asdict().values()} - {"", found.kind} == {None, 5}
+
+
+def test_an_end_before_the_latency_gives_no_start() -> None:
+    spec = mapping("fields: {status_code: {value: 200}, end_time: e, latency: l}")
+
+    assert record(spec, {"e": 5, "l": 6}).start_time is None
+    assert record(spec, {"e": 5, "l": 4}).start_time == 1
 
 
 def test_a_mapping_extends_a_built_in_one_field_by_field() -> None:
