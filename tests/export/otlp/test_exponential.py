@@ -1,6 +1,7 @@
 """Explicit buckets told as exponential ones."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,17 @@ def test_the_shipped_histograms_are_told_finely_enough() -> None:
     assert scales[TOKEN_USAGE.name] == 2
     assert min(scales.values()) >= 2
     assert max(scales.values()) <= FINEST_SCALE
+
+
+def test_bounds_that_are_powers_of_two_are_kept_exactly() -> None:
+    told = Exponential.of((1.0, 4.0, 16.0))
+    _, spread = told.counts(np.array([[0.0, 64.0, 0.0, 0.0], [0.0, 0.0, 64.0, 0.0]]))
+    base = 2.0 ** (2.0**-told.scale)
+    ends = []
+    for row in spread:
+        places = np.flatnonzero(row) + told.offset
+        ends.append((base ** float(places[0]), base ** float(places[-1] + 1)))
+    assert ends == [pytest.approx((1.0, 4.0)), pytest.approx((4.0, 16.0))]
 
 
 def test_values_beyond_the_last_bound_stand_right_above_it() -> None:

@@ -3,7 +3,6 @@
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -11,7 +10,7 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry
 
-from exporter.export.otlp import sender
+from exporter.export.otlp import metric_work, sender
 from exporter.vocabulary import REQUEST_DURATION, REQUESTS, TOKENS
 from tests.counting import Counting, a_kind, a_record, counting
 from tests.export.otlp.pushing import endpoint, metric, pushing, values
@@ -132,40 +131,74 @@ def test_a_missing_secret_is_a_failure_that_mends_itself(
     assert receiver.headers["authorization"] == "here now"
 
 
-@pytest.mark.parametrize("kind", ["http/protobuf", "grpc"])
-def test_tls_with_a_certificate_of_ours(counted: Counting, tmp_path: Path, kind: str) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    server = authority.issue_cert("127.0.0.1", "localhost")
-    ours = authority.issue_cert("exporter")
-    ours.private_key_pem.write_to_path(tmp_path / "key.pem")
-    ours.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    tls = {name: tmp_path / f"{name[:-5]}.pem" for name in ("ca_file", "cert_file", "key_file")}
-    with ExitStack() as running:
-        receiver: Receiver
+class Authority:
+    """A certificate authority, with `ca.pem` and what it issued to us in files."""
+
+    def __init__(self, directory: Path) -> None:
+        self._ca = trustme.CA()
+        self._ca.cert_pem.write_to_path(directory / "ca.pem")
+        ours = self._ca.issue_cert("exporter")
+        ours.private_key_pem.write_to_path(directory / "key.pem")
+        ours.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+
+    def receiver(self, kind: str) -> HttpReceiver | GrpcReceiver:
+        """One that asks for a certificate of this authority."""
+        server = self._ca.issue_cert("127.0.0.1", "localhost")
         if kind == "grpc":
-            chain = server.cert_chain_pems[0].bytes()
-            receiver = running.enter_context(
-                GrpcReceiver(
-                    grpc.ssl_server_credentials(
-                        [(server.private_key_pem.bytes(), chain)],
-                        authority.cert_pem.bytes(),
-                        require_client_auth=True,
-                    )
+            pair = server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes()
+            return GrpcReceiver(
+                grpc.ssl_server_credentials(
+                    [pair], self._ca.cert_pem.bytes(), require_client_auth=True
                 )
             )
-        else:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            server.configure_cert(context)
-            authority.configure_trust(context)
-            context.verify_mode = ssl.CERT_REQUIRED
-            receiver = running.enter_context(HttpReceiver(context))
-        with pushing(counted.ledger, tmp_path, endpoint(receiver.url, protocol=kind, tls=tls)):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.configure_cert(context)
+        self._ca.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return HttpReceiver(context)
+
+
+TLS_FAILURES = {"grpc": "UNAVAILABLE", "http/protobuf": "tls"}
+
+
+@pytest.mark.parametrize("kind", TLS_FAILURES)
+def test_tls_with_a_certificate_of_ours(counted: Counting, tmp_path: Path, kind: str) -> None:
+    files = {name: tmp_path / f"{name[:-5]}.pem" for name in ("ca_file", "cert_file", "key_file")}
+    with Authority(tmp_path).receiver(kind) as receiver:
+        with pushing(counted.ledger, tmp_path, endpoint(receiver.url, protocol=kind, tls=files)):
             wait_until(lambda: receiver.metrics)
-        without = endpoint(receiver.url, name="receiver", protocol=kind, timeout="500ms")
+        without = endpoint(receiver.url, protocol=kind, timeout="500ms")
         with pushing(counted.ledger, tmp_path, without) as registry:
-            reason = "UNAVAILABLE" if kind == "grpc" else "tls"
-            wait_until(lambda: metric(registry, "failures_total", reason=reason))
+            wait_until(lambda: metric(registry, "failures_total", reason=TLS_FAILURES[kind]))
+
+
+@pytest.mark.parametrize("kind", TLS_FAILURES)
+def test_certificates_may_be_replaced_while_it_runs(
+    counted: Counting, tmp_path: Path, kind: str
+) -> None:
+    files = {name: tmp_path / f"{name[:-5]}.pem" for name in ("ca_file", "cert_file", "key_file")}
+    Authority(tmp_path)  # Of another receiver.
+    (tmp_path / "next").mkdir()
+    with Authority(tmp_path / "next").receiver(kind) as receiver:
+        to = endpoint(receiver.url, protocol=kind, tls=files, timeout="1s")
+        with pushing(counted.ledger, tmp_path, to) as registry:
+            wait_until(lambda: metric(registry, "failures_total", reason=TLS_FAILURES[kind]))
+            for file in files.values():
+                file.write_bytes((tmp_path / "next" / file.name).read_bytes())
+            wait_until(lambda: receiver.metrics)
+
+
+def test_a_request_that_is_refused_for_good_does_not_keep_the_others_from_going(
+    counted: Counting, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metric_work, "REQUEST_BYTES", 1)  # A request for each instrument.
+    bad = "400" if isinstance(receiver, HttpReceiver) else "INVALID_ARGUMENT"
+    receiver.usually = Answer(status=bad)
+    receiver.answers.extend([Answer(status=bad), Answer(), Answer()])
+    to = endpoint(receiver.url, protocol=protocol(receiver))
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: len(receiver.metrics) == 2)
+        wait_until(lambda: metric(registry, "failures_total", reason=bad))
 
 
 def test_deltas_add_up_over_a_failure_and_a_restart(receiver: Receiver, tmp_path: Path) -> None:
