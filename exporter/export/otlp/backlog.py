@@ -73,8 +73,12 @@ class Backlog:
         if _BEGAN not in known:
             self._begin()
 
+    def _names(self) -> list[DayName]:
+        """Days of the daemon's own; what a backfill brought is no news."""
+        return [name for name in day_files(self._directory) if not name.part]
+
     def _begin(self) -> None:
-        for name in day_files(self._directory):
+        for name in self._names():
             if (day := self._open(name)) is not None:
                 with day:
                     self._cursors[name] = day.rows
@@ -93,7 +97,7 @@ class Backlog:
         Raises:
             apsw.Error, StateError: a day cannot be read.
         """
-        names = day_files(self._directory)
+        names = self._names()
         self._forget_deleted(names)
         found: Piece | None = None
         for name in names:

@@ -106,6 +106,7 @@ def _memory(state_dir: Path, to: Destination) -> Memory:
 def transport(to: Destination) -> Transport:
     """Of a destination's protocol, which is imported only now: gRPC takes 20 MiB."""
     if to.protocol == "grpc":
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # It would write past our log.
         from exporter.export.otlp.grpc_transport import GrpcTransport
 
         return GrpcTransport(to)

@@ -192,6 +192,8 @@ def test_a_request_that_is_refused_for_good_does_not_keep_the_others_from_going(
     counted: Counting, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metric_work, "REQUEST_BYTES", 1)  # A request for each instrument.
+    monkeypatch.setattr(sender, "SHORTEST_RETRY_S", 60)
+    monkeypatch.setattr(sender, "LONGEST_RETRY_S", 60)
     bad = "400" if isinstance(receiver, HttpReceiver) else "INVALID_ARGUMENT"
     receiver.usually = Answer(status=bad)
     receiver.answers.extend([Answer(status=bad), Answer(), Answer()])
