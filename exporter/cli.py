@@ -11,6 +11,7 @@ import click
 
 from exporter import __version__, demo, logs
 from exporter.alerting.commands import alerts
+from exporter.backfill.commands import backfill
 from exporter.config import config_schema, load_config
 from exporter.errors import ExporterError
 from exporter.formats.commands import formats
@@ -163,5 +164,6 @@ def schema() -> None:
 
 
 main.add_command(alerts)
+main.add_command(backfill)
 main.add_command(formats)
 main.add_command(requests)

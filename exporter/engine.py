@@ -85,19 +85,19 @@ class Engine:
             )
             store.forget(unfit)
         kinds = Kinds()
-        prices = Prices([_price(entry) for entry in config.prices])
+        prices = price_list(config)
         self._feeds = [
             self._feed(source, store, kinds, metrics, inboxes) for source in config.sources
         ]
         self._request_log: RequestLog | None = None
         self.search: RequestSearch | None = None
         if config.request_log.enabled:
-            self._request_log = _request_log(config, prices, store, metrics.request_log)
+            self._request_log = request_log(config, prices, store, metrics.request_log)
             self.search = RequestSearch(config.request_log_dir, lambda: store.batch)
         self.pipeline = Pipeline(
             self._feeds,
             ledger=self.ledger,
-            accountant=Accountant(self.ledger, _labelling(config.labels), prices),
+            accountant=Accountant(self.ledger, labelling(config.labels), prices),
             prices=prices,
             kinds=kinds,
             store=store,
@@ -159,7 +159,7 @@ class Engine:
         return Feed(TailSource(name, settings, store.positions(name), metrics.tail), decoder)
 
     def _run(self) -> None:
-        """Run the pipeline; a mistake of ours in it ends the process, before it can count wrongly."""
+        """Run the pipeline; a mistake in it ends the process, before it can count wrongly."""
         try:
             self.pipeline.run()
         except Exception:
@@ -200,9 +200,11 @@ def _has_lost_its_state(store: StateStore) -> bool:
     return store.facts.replaced_corrupt and store.facts.batch == 0
 
 
-def _request_log(
-    config: c.Config, prices: Prices, store: StateStore, metrics: RequestLogMetrics
+def request_log(
+    config: c.Config, prices: Prices, store: StateStore, metrics: RequestLogMetrics, part: str = ""
 ) -> RequestLog:
+    """The request log's writer; `part` is whose files it writes."""
+
     def estimate_currency(kind: Kind) -> str:
         price = prices.of(kind)
         return price.currency if price else ""
@@ -215,6 +217,7 @@ def _request_log(
         batch=store.batch,
         attributes=config.labels.attributes,
         estimate_currency=estimate_currency,
+        part=part,
     )
 
 
@@ -229,7 +232,8 @@ def _ingest_settings(ingest: c.IngestConfig, config: c.Config) -> IngestSettings
     )
 
 
-def _labelling(labels: c.LabelsConfig) -> Labelling:
+def labelling(labels: c.LabelsConfig) -> Labelling:
+    """How series are labelled."""
     return Labelling(labels.attributes, labels.models, labels.limit, labels.statuses)
 
 
@@ -243,6 +247,11 @@ def _tail_settings(tail: c.TailConfig, *, from_end: bool) -> TailSettings:
         rotated_wait_s=tail.rotated_wait,
         max_open=tail.max_open_files,
     )
+
+
+def price_list(config: c.Config) -> Prices:
+    """The configured prices."""
+    return Prices([_price(entry) for entry in config.prices])
 
 
 def _price(entry: c.Price) -> Price:

@@ -29,7 +29,9 @@ class Exposition:
         self._about_itself = about_itself
         instruments = [family.instrument for family in ledger]
         self._writers = {
-            openmetrics: {each.name: _Writer(each, openmetrics=openmetrics) for each in instruments}
+            openmetrics: {
+                each.name: SeriesWriter(each, openmetrics=openmetrics) for each in instruments
+            }
             for openmetrics in (False, True)
         }
 
@@ -42,7 +44,7 @@ class Exposition:
         latest = openmetrics_latest if openmetrics else text_latest
         return b"".join([*parts, latest(self._about_itself)])
 
-    def _slices(self, writers: Mapping[str, "_Writer"]) -> Iterator[bytes]:
+    def _slices(self, writers: Mapping[str, "SeriesWriter"]) -> Iterator[bytes]:
         for family in self._ledger.snapshot():
             writer = writers[family.instrument.name]
             series = len(family.labels)
@@ -52,7 +54,7 @@ class Exposition:
                 yield writer.lines(family, first, min(first + SERIES_A_SLICE, series))
 
 
-class _Writer:
+class SeriesWriter:
     """One family in one format. Rows are only ever appended, so each row's template is kept."""
 
     def __init__(self, instrument: Instrument, *, openmetrics: bool) -> None:

@@ -1,10 +1,10 @@
 """Requests as files: CSV, JSON Lines, Parquet; made a block at a time, in constant memory."""
 
-import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import msgspec
@@ -24,6 +24,13 @@ _TEXTS = frozenset(
 """Fields that hold what clients and gateways wrote."""
 
 _FORMULA_STARTS = frozenset("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001 - full-width ones count too.
+
+
+_QUOTED = re.compile('[",\r\n]')
+
+_UNUSUAL = re.compile(rf'[",\r]|^[{re.escape("".join(_FORMULA_STARTS - {chr(10)}))}]', re.MULTILINE)
+
+_MOST_REMEMBERED = 1 << 16
 
 
 class FormatUnavailableError(ExporterError):
@@ -56,34 +63,55 @@ def _json_lines(tables: Iterable[Table], fields: Sequence[str]) -> Iterator[byte
         yield encoder.encode_lines(list(islice(map(row, *_columns(table, fields)), len(table))))
 
 
-class _Harmless(dict[str | None, str | None]):
-    """Texts that a spreadsheet takes for texts (CWE-1236), remembered by what they were."""
-
-    def __missing__(self, text: str | None) -> str | None:
-        harmless = f"'{text}" if text and text[0] in _FORMULA_STARTS else text
-        if len(self) < 1 << 16:
-            self[text] = harmless
-        return harmless
-
-
 def _csv(tables: Iterable[Table], fields: Sequence[str], *, raw: bool = False) -> Iterator[bytes]:
     """RFC 4180, with a header line."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(fields)
-    harmless = _Harmless()
+    cell = _Cells(raw)
+    yield (",".join(fields) + "\r\n").encode()
     for table in tables:
-        columns = _columns(table, fields)
-        for place, name in enumerate(fields):
-            if name == "attributes":
-                columns[place] = [_json(attributes) for attributes in columns[place]]
-            elif name in _TEXTS and not raw:
-                columns[place] = map(harmless.__getitem__, columns[place])
-        writer.writerows(islice(zip(*columns, strict=False), len(table)))
-        yield text.getvalue().encode("utf-8", "replace")
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue().encode()  # The header, where nothing was found.
+        columns = (cell.column(name, table) for name in fields)
+        rows = islice(map(",".join, zip(*columns, strict=False)), len(table))
+        yield ("\r\n".join(rows) + "\r\n").encode("utf-8", "replace")
+
+
+class _Cells(dict[str | None, str]):
+    """Texts as cells, remembered by what they were: names come again and again.
+
+    Unless they are wanted raw, a spreadsheet takes them for texts and not for formulas (CWE-1236).
+    """
+
+    def __init__(self, raw: bool) -> None:
+        super().__init__({None: ""})
+        self._raw = raw
+
+    def __missing__(self, text: str) -> str:
+        cell = text if self._raw or text[:1] not in _FORMULA_STARTS else f"'{text}"
+        if _QUOTED.search(cell):
+            cell = '"' + cell.replace('"', '""') + '"'
+        if len(self) < _MOST_REMEMBERED:
+            self[text] = cell
+        return cell
+
+    def column(self, name: str, table: Table) -> Iterable[str]:
+        """A column's cells."""
+        if name == "start_time":
+            return timestamps(table.starts)
+        values = table.columns[name]
+        if isinstance(values, repeat):
+            return repeat("")
+        if name in ("request_id", "trace_id"):
+            return self._ids(values)
+        if name == "attributes":
+            return [self[_json(attributes)] for attributes in values]
+        if name in _TEXTS:
+            return map(self.__getitem__, values)
+        return ["" if value is None else str(value) for value in values]
+
+    def _ids(self, values: Iterable[str | None]) -> Iterable[str]:
+        """Those are all different, and hardly ever in need of anything."""
+        texts = [text or "" for text in values]
+        if _UNUSUAL.search("\n".join(texts)):
+            return [self[text or None] for text in texts]
+        return texts
 
 
 def _json(attributes: dict[str, str]) -> str:

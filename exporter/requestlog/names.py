@@ -83,17 +83,21 @@ def _json(name: LoggedKind | dict[str, str]) -> str:
     return msgspec.json.encode(name).decode("utf-8", "replace")
 
 
-_PREFIX = re.compile("(?:chatcmpl|cmpl|msg|resp|req|embd)[-_]", re.IGNORECASE)
-_UUID = re.compile(
-    "[0-9a-f]{8}(-?)[0-9a-f]{4}(-?)[0-9a-f]{4}(-?)[0-9a-f]{4}(-?)[0-9a-f]{12}", re.IGNORECASE
-)
+_PREFIXES = frozenset({"chatcmpl", "cmpl", "msg", "resp", "req", "embd"})
+_LONGEST_PREFIX = max(map(len, _PREFIXES))
+_UUID = re.compile("[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 def plain_id(request_id: str) -> str:
     """An id as it is compared: without `chatcmpl-` and the like; of a UUID the digits alone."""
-    prefix = _PREFIX.match(request_id)
-    rest = request_id[prefix.end() :] if prefix else request_id
-    return rest.replace("-", "").lower() if _UUID.fullmatch(rest) else rest
+    for separator in "-_":
+        end = request_id.find(separator, 0, _LONGEST_PREFIX + 1)
+        if end > 0 and request_id[:end].lower() in _PREFIXES:
+            request_id = request_id[end + 1 :]
+            break
+    if 32 <= len(request_id) <= 36 and _UUID.fullmatch(request_id):
+        return request_id.replace("-", "").lower()
+    return request_id
 
 
 def id_hash(plain: str) -> int:

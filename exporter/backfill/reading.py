@@ -1,0 +1,158 @@
+"""Old log files, read in the order of time: pieces of one step each."""
+
+import gzip
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import numpy as np
+
+from exporter.errors import ExporterError
+from exporter.formats.compile import Decoder
+from exporter.record import Batch
+
+CHUNK_BYTES = 1 << 20
+
+_GZIP = b"\x1f\x8b"
+
+
+class BackfillError(ExporterError):
+    """Old logs cannot be read, or their results not be written."""
+
+
+class Position(NamedTuple):
+    """How far a file has been read.
+
+    Attributes:
+        offset: of the chunk being read, in bytes of text.
+        pieces: of that chunk that are done.
+    """
+
+    offset: int = 0
+    pieces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Requests of one file that ended within one step.
+
+    Attributes:
+        step: Unix seconds, divided by the step's length.
+        after: the file's position once they are done.
+    """
+
+    path: Path
+    step: int
+    batch: Batch
+    after: Position
+
+
+@dataclass
+class Report:
+    """What was met.
+
+    Attributes:
+        untimed: requests that name no time.
+        recent: requests that the daemon counts itself, for they ended after it began.
+        expired: requests that are too old for the request log.
+    """
+
+    lines: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    untimed: int = 0
+    recent: int = 0
+    requests: int = 0
+    expired: int = 0
+
+
+class OldLogs:
+    """Several files, merged by time.
+
+    Args:
+        until: Unix seconds; requests that ended from then on are left out.
+        read_bytes: is told how much of the files, as they are on disk, has been read.
+
+    Raises:
+        BackfillError: a file cannot be read.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        decoder: Decoder,
+        *,
+        step_s: float,
+        until: float,
+        known: Mapping[Path, Position],
+        report: Report,
+        read_bytes: Callable[[int], None],
+    ) -> None:
+        self._paths = paths
+        self._decoder = decoder
+        self._step_s = step_s
+        self._until = until
+        self._known = known
+        self._report = report
+        self._read_bytes = read_bytes
+
+    def pieces(self) -> Iterator[Piece]:
+        """All that is left, in order of steps."""
+        files = [self._file(path) for path in self._paths]
+        return heapq.merge(*files, key=lambda piece: piece.step)
+
+    def _file(self, path: Path) -> Iterator[Piece]:
+        """The pieces of a file; a late line belongs to the step that was reached before it."""
+        begin = self._known.get(path, Position())
+        newest = 0
+        try:
+            with path.open("rb") as raw:
+                for offset, data in self._chunks(raw, begin.offset):
+                    steps, batch = self._decoded(data, newest)
+                    bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+                    end = offset + len(data)
+                    for number in range(len(bounds) - 1 if len(steps) else 0):
+                        rows = np.arange(bounds[number], bounds[number + 1])
+                        newest = int(steps[rows[0]])
+                        is_last = bounds[number + 1] == len(steps)
+                        after = Position(end) if is_last else Position(offset, number + 1)
+                        if offset == begin.offset and number < begin.pieces:
+                            continue
+                        yield Piece(path, newest, batch.take(rows), after)
+        except (OSError, EOFError) as error:
+            raise BackfillError(f"{path}: {error}") from error
+
+    def _chunks(self, raw: BinaryIO, begin: int) -> Iterator[tuple[int, bytes]]:
+        """Whole lines with their offset in the text."""
+        is_gzip = raw.read(2) == _GZIP
+        raw.seek(0)
+        text = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+        text.seek(begin)
+        offset, on_disk = begin, 0
+        while lines := text.readlines(CHUNK_BYTES):
+            data = b"".join(lines)
+            yield offset, data if data.endswith(b"\n") else data + b"\n"
+            offset += len(data)
+            self._read_bytes(raw.tell() - on_disk)
+            on_disk = raw.tell()
+
+    def _decoded(
+        self, data: bytes, newest: int
+    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Batch]:
+        """The requests of a chunk that have a time, and their steps, which never go back."""
+        decoded = self._decoder.decode(data)
+        starts = decoded.batch.start_times()
+        ends = starts + np.nan_to_num(decoded.batch.numbers.latency)
+        is_timed = np.isfinite(ends) & (ends >= 0)
+        is_old = is_timed & (ends < self._until)
+        report = self._report
+        report.lines += decoded.lines
+        report.skipped += decoded.skipped
+        report.rejected += decoded.rejected.total()
+        report.untimed += int((~is_timed).sum())
+        report.recent += int((is_timed & ~is_old).sum())
+        rows = np.flatnonzero(is_old)
+        steps = (ends[rows] // self._step_s).astype(np.int64)
+        return np.maximum.accumulate(np.maximum(steps, newest)), decoded.batch.take(rows)

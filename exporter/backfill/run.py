@@ -1,0 +1,191 @@
+"""A backfill from its beginning, or from where it was interrupted, to its end."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+from prometheus_client import CollectorRegistry
+
+from exporter import config as c
+from exporter.accounting import Accountant
+from exporter.backfill.history import History
+from exporter.backfill.reading import BackfillError, OldLogs, Piece, Position, Report
+from exporter.engine import labelling, price_list, request_log
+from exporter.formats import resolve
+from exporter.formats.compile import Decoder
+from exporter.ledger import Ledger
+from exporter.pipeline import MOST_KINDS
+from exporter.record import Kinds
+from exporter.requestlog.files import day_files
+from exporter.requestlog.log import RequestLogMetrics
+from exporter.requestlog.open_day import DictionaryCache, OpenDay
+from exporter.store.state import StateStore
+from exporter.tally import Tally
+from exporter.vocabulary import IDENTITY, instruments
+
+PART = "backfill"
+"""Of the request log's files, and the name of the state beside the daemon's."""
+
+STEP_S = 60.0
+"""Between two samples of a series that changes."""
+
+_POSITIONS, _HISTORY, _WRITTEN = "files", "history", "written"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done.
+
+    Attributes:
+        source: name of the source that the files are of.
+        tail: its configuration, which names their format.
+        metrics: directory of the OpenMetrics files.
+        until: Unix seconds; requests that ended from then on are left out.
+    """
+
+    source: str
+    tail: c.TailConfig
+    paths: Sequence[Path]
+    metrics: Path
+    until: float
+
+
+def run(config: c.Config, task: Task, read_bytes: Callable[[int], None] = lambda _: None) -> Report:
+    """Read the files; all of it is done when this returns, and nothing twice.
+
+    Raises:
+        BackfillError: a file cannot be read, or the results not be written; run it again to go on.
+        StateError: another backfill is running, or its state cannot be used.
+    """
+    store = StateStore(config.state_dir / PART)
+    try:
+        return _Backfill(config, task, store, read_bytes).run()
+    except (apsw.Error, OSError) as error:
+        raise BackfillError(f"interrupted; run it again to go on: {error}") from error
+    finally:
+        store.close()
+
+
+class _Backfill:
+    def __init__(
+        self, config: c.Config, task: Task, store: StateStore, read_bytes: Callable[[int], None]
+    ) -> None:
+        self._store = store
+        self._source = task.source
+        attributes = config.labels.attributes
+        vocabulary = instruments(config.histograms.buckets())
+        self._ledger = Ledger(vocabulary, IDENTITY + attributes)
+        store.forget(self._ledger.load(store.series(vocabulary)))
+        self._kinds = Kinds()
+        self._prices = price_list(config)
+        self._accountant = Accountant(self._ledger, labelling(config.labels), self._prices)
+        self._tally = Tally(vocabulary)
+        self._registry = CollectorRegistry()
+        log_metrics = RequestLogMetrics(self._registry)
+        self._log = request_log(config, self._prices, store, log_metrics, PART)
+        self._logged_until = _first_logged(config.request_log_dir)
+        written = store.positions(_HISTORY).get(_WRITTEN, b"").decode()
+        self._history = History(task.metrics, self._ledger, STEP_S, written)
+        spec = resolve(task.tail.format, config.formats)
+        decoder = Decoder(spec, self._kinds, attributes, task.tail.timezone)
+        known = {
+            Path(path): Position(*map(int, value.split()))
+            for path, value in store.positions(_POSITIONS).items()
+        }
+        self._positions: dict[str, bytes | None] = {}
+        self._report = Report()
+        self._logs = OldLogs(
+            task.paths,
+            decoder,
+            step_s=STEP_S,
+            until=task.until,
+            known=known,
+            report=self._report,
+            read_bytes=read_bytes,
+        )
+
+    def run(self) -> Report:
+        """Read all; returns what was met."""
+        step: int | None = None
+        for piece in self._logs.pieces():
+            if step is not None and piece.step > step:
+                self._end(step)
+                self._history.pass_over(step + 1, piece.step)
+            step = piece.step if step is None else max(step, piece.step)
+            self._add(piece)
+        if step is not None:
+            self._end(step)
+        self._history.close()
+        self._log.finish()
+        expired = self._registry.get_sample_value(
+            "llm_gateway_exporter_request_log_rows_dropped_total", {"reason": "expired"}
+        )
+        self._report.expired = int(expired or 0)
+        return self._report
+
+    def _add(self, piece: Piece) -> None:
+        self._report.requests += len(piece.batch)
+        estimate = self._prices.estimate(piece.batch)
+        is_new = piece.batch.start_times() < self._logged_until
+        rows = is_new.nonzero()[0]
+        self._log.add(
+            self._source, piece.batch.take(rows), None if estimate is None else estimate[rows]
+        )
+        self._tally.add(piece.batch, estimate)
+        self._positions[str(piece.path)] = b"%d %d" % piece.after
+
+    def _end(self, step: int) -> None:
+        """Commit a step, with what is written of its samples."""
+        fold = self._accountant.fold(self._tally, self._kinds)
+        changes = self._ledger.changes(fold.additions)
+        self._history.add(step, changes)
+        self._log.commit(self._store.batch + 1)
+        self._store.commit(
+            changes,
+            {
+                _POSITIONS: self._positions,
+                _HISTORY: {_WRITTEN: self._history.position.encode()},
+            },
+        )
+        self._ledger.publish(changes)
+        self._log.committed()
+        self._positions = {}
+        self._tally.clear()
+        if len(self._kinds) > MOST_KINDS:
+            self._kinds.clear()
+
+
+def _first_logged(directory: Path) -> float:
+    """When the first request started that the daemon has logged, Unix seconds; infinite if none."""
+    days = DictionaryCache()
+    first = [
+        started
+        for name in day_files(directory)
+        if not name.part and (day := days.open(directory, name, None)) is not None
+        for started in _starts(day)
+    ]
+    return min(first, default=math.inf)
+
+
+def _starts(day: OpenDay) -> list[float]:
+    with day.closing():
+        found: list[Any] = day.database.execute("select min(earliest) from blocks").fetchall()
+    return [microseconds / 1e6 for (microseconds,) in found if microseconds is not None]
+
+
+def daemon_began(config: c.Config) -> float | None:
+    """When the daemon's state began, Unix seconds; None if it never ran here."""
+    path = config.state_dir / "state.db"
+    if not path.exists():
+        return None
+    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found: list[Any] = database.execute(
+            "select value from facts where name = 'created'"
+        ).fetchall()
+    finally:
+        database.close()
+    return float(found[0][0])

@@ -1,0 +1,196 @@
+"""Old logs become rows and history, once, beside a daemon's own."""
+
+import gzip
+import json
+import re
+import subprocess
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exporter.cli import main
+from exporter.config import load_config
+from exporter.engine import Engine, Metrics
+from exporter.requestlog.filter import Filter
+from exporter.requestlog.search import RequestSearch
+from exporter.store.state import StateStore
+from tests.conftest import StartPrometheus
+
+DAY_S = 86_400
+NOW = datetime.now(UTC).timestamp()
+BEGAN = NOW // DAY_S * DAY_S - 2 * DAY_S
+"""Midnight, some days ago: the request log would not keep what is much older."""
+
+
+def line(number: int, end: float, model: str = "qwen", **more: object) -> bytes:
+    request = {
+        "request_id": f"id-{number}", "model": model, "status_code": 200,
+        "start_time": end - 1, "latency_s": 1, "input_tokens": 10, "output_tokens": 5, **more,
+    }  # fmt: skip
+    return json.dumps(request).encode() + b"\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    tail = {"paths": [f"{tmp_path}/live.jsonl"], "format": "records"}
+    settings = {
+        "state_dir": f"{tmp_path}/state",
+        "sources": [{"name": "log", "tail": tail}],
+        "labels": {"models": ["qwen"]},
+    }
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def backfill(config: Path, *files: Path) -> Result:
+    metrics = f"--metrics={config.parent / 'history'}"
+    arguments = [f"--config.file={config}", "--source=log", metrics, *map(str, files)]
+    return CliRunner().invoke(main, ["backfill", *arguments])
+
+
+def logged(config: Path) -> list[str | None]:
+    search = RequestSearch(config.parent / "state" / "requests")
+    return [r.request_id for table in search.export(Filter()) for r in table.requests()]
+
+
+def samples(config: Path, name: str) -> list[tuple[float, float]]:
+    """Time and value of each sample of a name, all days, in the order of the files."""
+    found = []
+    for path in sorted((config.parent / "history").glob("*.om")):
+        text = path.read_text()
+        assert text.endswith("# EOF\n")
+        assert text.count("# EOF") == 1
+        matches = re.finditer(rf"^{name}{{.*}} (\S+) (\S+)$", text, re.MULTILINE)
+        found += [(float(match[2]), float(match[1])) for match in matches]
+    return found
+
+
+def totals(config: Path) -> list[tuple[float, float]]:
+    return samples(config, r'llm_gateway_requests_total(?={[^\n]*status_code="200")')
+
+
+def test_old_requests_become_rows_and_samples_at_their_time(config: Path, tmp_path: Path) -> None:
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(b"".join(line(n, BEGAN + 60 * n + 30) for n in range(3)) + line(3, BEGAN + 900))
+    done = backfill(config, log)
+    assert done.exit_code == 0, done.output
+    assert "4 requests of 4 lines" in done.stdout
+    assert logged(config) == ["id-0", "id-1", "id-2", "id-3"]
+    requests = totals(config)
+    changes = [one for n, one in enumerate(requests) if n == 0 or one[1] != requests[n - 1][1]]
+    assert changes == [
+        (BEGAN, 0),
+        *((BEGAN + 60 * n + 59.999, n + 1) for n in range(3)),
+        (BEGAN + 959.999, 4),
+    ]
+    times = [time for time, _ in requests]
+    assert max(after - before for before, after in pairwise(times)) <= 300
+
+
+def test_several_files_plain_and_gzip_are_merged_by_time(config: Path, tmp_path: Path) -> None:
+    early, late = tmp_path / "b.jsonl.gz", tmp_path / "a.jsonl"
+    early.write_bytes(gzip.compress(b"".join(line(n, BEGAN + 60 * n) for n in range(0, 100, 2))))
+    late.write_bytes(b"".join(line(n, BEGAN + 60 * n) for n in range(1, 100, 2)))
+    assert "100 requests" in backfill(config, late, early).stdout
+    assert logged(config) == [f"id-{n}" for n in range(100)]
+    values = [value for _, value in totals(config)]
+    assert values == sorted(values)
+    assert values[-1] == 100
+
+
+def test_an_interrupted_backfill_goes_on_and_counts_nothing_twice(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for place, file in enumerate(files):
+        file.write_bytes(b"".join(line(n, BEGAN + 45 * n) for n in range(place, 400, 2)))
+    commit = StateStore.commit
+    for moment in (1, 50, 120, 121):
+        left = [moment]
+
+        def fails(self: StateStore, *values: Any, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError("the disk is full")
+            commit(self, *values)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(StateStore, "commit", fails)
+            done = backfill(config, *files)
+        assert "interrupted; run it again to go on: the disk is full" in done.stderr
+    assert backfill(config, *files).exit_code == 0
+    assert sorted(logged(config), key=str) == sorted(f"id-{n}" for n in range(400))
+    requests = totals(config)
+    assert requests[-1][1] == 400
+    assert len({time for time, _ in requests}) == len(requests)
+    again = backfill(config, *files)
+    assert "0 requests of 0 lines" in again.stdout
+    assert totals(config) == requests
+    assert len(logged(config)) == 400
+
+
+def test_the_daemons_counts_and_rows_are_not_touched(config: Path, tmp_path: Path) -> None:
+    loaded = load_config(config)
+    (tmp_path / "live.jsonl").write_bytes(line(1, NOW - 5000) + line(2, NOW - 10))
+    with_state = StateStore(loaded.state_dir)
+    engine = Engine(loaded, with_state, Metrics())
+    engine.pipeline.step()
+    engine.pipeline.stop()
+    old = tmp_path / "old.jsonl"
+    # The daemon has read the last two already; only one of them ended before it began.
+    old.write_bytes(line(0, NOW - 9000) + line(1, NOW - 5000) + line(9, NOW + 100))
+    done = backfill(config, old)
+    assert "2 requests of 3 lines" in done.stdout
+    assert "1 requests are left out, for the daemon counts them" in done.stdout
+    assert sorted(map(str, logged(config))) == ["id-0", "id-1", "id-2"]
+    assert totals(config)[-1][1] == 2
+    batch = with_state.batch
+    with_state.close()
+    assert StateStore(loaded.state_dir).batch == batch
+
+
+def test_what_cannot_be_read_is_told(config: Path, tmp_path: Path) -> None:
+    log = tmp_path / "old.jsonl"
+    untimed = b'{"status_code": 200, "model": "qwen"}\n'
+    log.write_bytes(b"no json\n" + untimed + line(1, BEGAN - 40 * DAY_S))
+    done = backfill(config, log)
+    assert "1 lines cannot be read" in done.stdout
+    assert "1 requests name no time" in done.stdout
+    assert "1 requests are older than the request log keeps" in done.stdout
+    assert logged(config) == []
+    assert totals(config)[-1][1] == 1
+    assert backfill(config, config.with_name("absent")).exit_code == 2
+
+
+def test_prometheus_serves_the_days_before_the_installation(
+    config: Path, tmp_path: Path, promtool: Path, start_prometheus: StartPrometheus
+) -> None:
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(
+        b"".join(
+            line(n, BEGAN + 120 * n, model=["qwen", "glm"][n % 2], latency_s=1 + n % 2)
+            for n in range(1000)
+        )
+    )
+    assert backfill(config, log).exit_code == 0
+    data = tmp_path / "prometheus-1" / "data"  # of the first server that is started
+    for path in sorted((tmp_path / "history").glob("*.om")):
+        command = ["tsdb", "create-blocks-from", "openmetrics"]
+        made = subprocess.run([promtool, *command, path, data], capture_output=True, text=True)
+        assert made.returncode == 0, made.stderr
+    prometheus = start_prometheus("scrape_configs: []")
+    end = BEGAN + 120 * 1000
+    total = f"sum(llm_gateway_requests_total @ {end - 1})"
+    assert prometheus.value(total) == 1000
+    half = f"sum(llm_gateway_requests_total @ {BEGAN + 120 * 500 - 60})"
+    assert prometheus.value(half) == pytest.approx(500, abs=1)
+    average = (
+        f"sum(increase(gen_ai_server_request_duration_seconds_sum[1h] @ {end - 1}))"
+        f" / sum(increase(gen_ai_server_request_duration_seconds_count[1h] @ {end - 1}))"
+    )
+    assert prometheus.value(average) == pytest.approx(1.5, abs=0.06)
