@@ -4,6 +4,7 @@ Targets: built in under 5 s, evaluated in under 1 s a round.
 """
 
 import json
+import math
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,10 @@ def _alerts() -> Iterator[dict[str, object]]:
 
 
 def exposition() -> str:
-    """What an exporter with that many models shows; counters grow with the clock."""
+    """What an exporter with that many models shows; counters grow with the clock.
+
+    One model is in trouble: half of its requests fail, and its answers are slow.
+    """
     now = int(time.time()) % 100_000
     lines = []
     for model in range(MODELS):
@@ -65,19 +69,23 @@ def exposition() -> str:
             'gen_ai_operation_name="chat"'
         )
         for code, error in (("200", ""), ("429", "rate_limited"), ("503", "unavailable")):
+            requests = now * 7 if code == "200" or model == 0 else 0
             lines.append(
                 f'{v.REQUESTS.prometheus_name}{{{labels},http_response_status_code="{code}",'
-                f'error_type="{error}"}} {now * 7}'
+                f'error_type="{error}"}} {requests}'
             )
         for kind in ("input", "output"):
             name = v.TOKENS.prometheus_name
-            lines.append(f'{name}{{{labels},gen_ai_token_type="{kind}"}} {now * 900}')
+            lines.append(f'{name}{{{labels},gen_ai_token_type="{kind}"}} {now * 9}')
         for instrument in (v.REQUEST_DURATION, v.TIME_TO_FIRST_TOKEN):
             name = instrument.prometheus_name
-            for number, bound in enumerate((*instrument.buckets, "+Inf")):
-                lines.append(f'{name}_bucket{{{labels},error_type="",le="{bound}"}} {now * number}')
-            lines.append(f'{name}_count{{{labels},error_type=""}} {now * 20}')
-            lines.append(f'{name}_sum{{{labels},error_type=""}} {now * 55}')
+            for bound in (*instrument.buckets, math.inf):
+                usual = 2.5 if model else 100
+                le = "+Inf" if bound == math.inf else bound
+                count = now * 7 if bound > usual else 0
+                lines.append(f'{name}_bucket{{{labels},error_type="",le="{le}"}} {count}')
+            lines.append(f'{name}_count{{{labels},error_type=""}} {now * 7}')
+            lines.append(f'{name}_sum{{{labels},error_type=""}} {now * 7 * (2 if model else 90)}')
     return "\n".join(lines) + "\n"
 
 
@@ -144,7 +152,8 @@ def main() -> None:
         subprocess.run(command, check=True, capture_output=True)
         work = Path(directory) / "rules"
         work.mkdir()
-        print(f"evaluated in {evaluation_s(files, work):.3f} s a round")
+        seconds = evaluation_s(files, work)
+        print(f"evaluated in {seconds:.3f} s a round, one of {MODELS} models in trouble")
 
 
 if __name__ == "__main__":
