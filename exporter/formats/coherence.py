@@ -1,8 +1,8 @@
-"""What makes a mapping whole: a base with changes laid over it, and parts that go together."""
+"""Whether the parts of a mapping go together."""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -13,17 +13,6 @@ from exporter.yaml_tree import Steps
 
 if TYPE_CHECKING:
     from exporter.formats.spec import FormatSpec
-
-
-def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The base with the changes: key by key, in three sections field by field; null removes."""
-    merged = {**base, **changes}
-    for section in ("fields", "attributes", "roots"):
-        ours, theirs = changes.get(section, {}), base.get(section, {})
-        if isinstance(ours, Mapping):
-            both = {**theirs, **ours}
-            merged[section] = {name: field for name, field in both.items() if field is not None}
-    return merged
 
 
 def incoherences(spec: "FormatSpec") -> Iterator[Finding]:

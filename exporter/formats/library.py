@@ -1,7 +1,9 @@
 """The formats that come with the program, as the YAML that people read and extend."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from exporter.yaml_tree import parse
 
@@ -25,9 +27,22 @@ def builtin_text(name: str) -> str:
 
 
 def builtin_document(name: str) -> dict[str, object]:
-    """A built-in format as plain values.
+    """A built-in format as plain values, with what it extends.
 
     Raises:
         KeyError: there is none of this name.
     """
-    return parse(builtin_text(name)).value
+    document = parse(builtin_text(name)).value
+    base = document.get("extends")
+    return laid_over(builtin_document(base), document) if isinstance(base, str) else document
+
+
+def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the changes: key by key, in three sections field by field; null removes."""
+    merged = {**base, **changes}
+    for section in ("fields", "attributes", "roots"):
+        ours, theirs = changes.get(section, {}), base.get(section, {})
+        if isinstance(ours, Mapping):
+            both = {**theirs, **ours}
+            merged[section] = {name: field for name, field in both.items() if field is not None}
+    return merged

@@ -7,6 +7,7 @@ written in YAML: by us (`exporter/formats/*.yaml`) or by a user in the configura
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -22,8 +23,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from exporter.documents import Section, checked
-from exporter.formats.coherence import incoherences, laid_over
-from exporter.formats.library import builtin_document, builtin_names
+from exporter.formats.coherence import incoherences
+from exporter.formats.library import builtin_document, builtin_names, laid_over
 from exporter.mistakes import quoted, unknown
 
 M = TypeVar("M", bound=BaseModel)
@@ -41,7 +42,14 @@ def _pattern(value: str) -> str:
 
 
 def _time_unit(value: str) -> str:
-    if value not in TIME_UNITS and "%" not in value:
+    if value in TIME_UNITS:
+        return value
+    is_pattern = False
+    try:
+        datetime.strptime("", value)
+    except ValueError as error:
+        is_pattern = "%" in value and "does not match" in str(error)
+    if not is_pattern:
         names = ", ".join(TIME_UNITS)
         raise ValueError(f"expected one of {names}, or a pattern such as %Y/%m/%d %H:%M:%S")
     return value

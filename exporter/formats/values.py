@@ -151,6 +151,9 @@ def list_item(value: object, which: str) -> object:
 LATEST = 1e11
 """In seconds since 1970, the year 5138: a number beyond it is of a smaller unit, or no time."""
 
+LONGEST_TIME = 64
+"""Characters of a text that can be a time."""
+
 _PATTERNS = {"clf": "%d/%b/%Y:%H:%M:%S %z"}
 _FRACTION = re.compile(r"\.(\d{1,6})(?=Z|[+-]|$)")
 
@@ -177,6 +180,8 @@ def instants(column: Sequence[Any], zone: tzinfo = UTC, unit: str = "auto") -> N
 
 def _instant(value: object, zone: tzinfo, unit: str) -> float:
     if isinstance(value, str):
+        if len(value) > LONGEST_TIME:
+            return nan
         if pattern := _PATTERNS.get(unit, unit if "%" in unit else ""):
             return _by_pattern(value, pattern, zone)
         if value[4:5] == "-":

@@ -1,5 +1,6 @@
 """The mapping language: what may be written, what extends what, and what mistakes are told."""
 
+import json
 import re
 from pathlib import Path
 
@@ -75,6 +76,19 @@ fields: {status_code: status, model: {first: [model.name, model]}}
     assert record(spec, {"status": 200, "model": {"name": "a"}}).kind.model == "a"
     assert record(spec, {"status": 200, "model": "b"}).kind.model == "b"
     assert record(spec, {"status": 200, "model": ["c"]}).kind.model == ""
+
+
+def test_an_object_may_stand_in_a_string_in_some_lines_and_plain_in_others() -> None:
+    spec = mapping("""
+embedded: [properties, properties.usage]
+fields: {status_code: status, model: properties.model, input_tokens: properties.usage.in}
+""")
+    inside = {"model": "a", "usage": json.dumps({"in": 3})}
+    for properties in (inside, json.dumps(inside), {"model": "a", "usage": {"in": 3}}):
+        found = record(spec, {"status": "200", "properties": properties})
+        assert (found.kind.model, found.input_tokens) == ("a", 3)
+    for nothing in (None, "-", "", [], 7):
+        assert record(spec, {"status": "200", "properties": nothing}).kind.model == ""
 
 
 def test_first_takes_the_first_that_is_not_absent_even_beside_nonsense() -> None:
@@ -180,7 +194,9 @@ def test_times_are_understood_in_many_spellings(unit: str, time: object) -> None
     assert record(spec, {"t": time}).start_time == pytest.approx(1_770_000_000.25, abs=1e-6)
 
 
-@pytest.mark.parametrize("time", ["yesterday", "", None, 0, -5, 1e30, "2026-13-01", "9999-99-99"])
+@pytest.mark.parametrize(
+    "time", ["yesterday", "", None, 0, -5, 1e30, "2026-13-01", "9999-99-99", "2026-01-01" * 9]
+)
 def test_what_is_no_time_is_none(time: object) -> None:
     spec = mapping("fields: {status_code: {value: 200}, start_time: t}")
 
@@ -264,6 +280,17 @@ attributes:
     assert spec.documentation == builtin("litellm").documentation
 
 
+@pytest.mark.parametrize("name", ["apisix-json", "agentgateway-json"])
+def test_a_mapping_extends_a_built_in_that_extends_another(name: str) -> None:
+    spec = mapping(f"extends: {name}\nfields: {{provider: {{value: ours}}}}")
+    changed = record(spec, SAMPLES[name]())
+
+    assert changed.kind.provider == "ours"
+    assert changed._replace(kind=changed.kind._replace(provider="")) == (
+        (found := record(name, SAMPLES[name]()))._replace(kind=found.kind._replace(provider=""))
+    )
+
+
 def test_a_configured_format_takes_the_place_of_a_built_in_one() -> None:
     own = mapping("fields: {status_code: status}")
 
@@ -301,6 +328,10 @@ def problems(tmp_path: Path, text: str) -> list[str]:
         ),
         (
             "fields: {status_code: s, start_time: {path: t, unit: sec}}",
+            "3: formats.own.fields.start_time.unit: expected one of auto, s, ms",
+        ),
+        (
+            "fields: {status_code: s, start_time: {path: t, unit: '%Q'}}",
             "3: formats.own.fields.start_time.unit: expected one of auto, s, ms",
         ),
         (
