@@ -87,7 +87,8 @@ fields: {status_code: status, model: properties.model, input_tokens: properties.
     for properties in (inside, json.dumps(inside), {"model": "a", "usage": {"in": 3}}):
         found = record(spec, {"status": "200", "properties": properties})
         assert (found.kind.model, found.input_tokens) == ("a", 3)
-    for nothing in (None, "-", "", [], 7):
+    nothings: tuple[object, ...] = (None, "-", "", [], 7)
+    for nothing in nothings:
         assert record(spec, {"status": "200", "properties": nothing}).kind.model == ""
 
 
