@@ -1,18 +1,18 @@
 """Analytics: what was used, how well it went, how fast it was, by model."""
 
 from exporter import vocabulary as v
-from exporter.alerting.promql import Operand, Promql, aggregate, binary, call, number
+from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board, recordings
-from exporter.dashboards.amounts import BEFORE, BUCKET, RANGE, STATE_CREATED, Period, Series
-from exporter.dashboards.board import Board, Section
-from exporter.dashboards.figures import FAILED, Figures
+from exporter.dashboards.amounts import BUCKET, RANGE, Series
+from exporter.dashboards.board import MODEL_UID, Board, Section
+from exporter.dashboards.breakdowns import error_bars, kinds_of_tokens
+from exporter.dashboards.figures import Figures
+from exporter.dashboards.headline import headline
 from exporter.dashboards.options import (
-    ERROR_TYPE,
     LE,
     MODEL,
     OPERATION,
     PROVIDER,
-    STATUS_CODE,
     Options,
 )
 from exporter.dashboards.panels import (
@@ -28,15 +28,13 @@ from exporter.dashboards.panels import (
     bars,
     bucket_lines,
     heat,
+    lines,
     rates,
     rows,
-    sparkline,
-    stat,
 )
 from exporter.vocabulary import prometheus_label
 
 UID = "llm-gateway-analytics"
-MODEL_UID = "llm-gateway-model"
 
 ROW = (MODEL, PROVIDER)
 SPLIT = ("${split}",)
@@ -73,88 +71,6 @@ def analytics(options: Options) -> Board:
     )
 
 
-def headline(figures: Figures, options: Options) -> list[PanelBuilder]:
-    """Four figures and how they came about; and how old the newest data is."""
-    change = "The change is against the period before, of equal length."
-
-    def about(title: str, description: str, unit: str = "short") -> About:
-        return About(title, description, unit, width=5, height=4, empty="No requests")
-
-    def trend(title: str, figure: Promql, unit: str, *, bar: bool) -> PanelBuilder:
-        text = f"{title}: of each bucket. The running one is shown as far as it has come."
-        return sparkline(About(title, text, unit, width=5, height=3), Query(figure, title), bar=bar)
-
-    latency = figures.durations
-    fresh = About(
-        "Newest data",
-        "When Prometheus last heard of an exporter in this time range. Minutes ago, in a range "
-        "that ends now, means that an exporter or its scraping is down, and that the other "
-        "numbers stand still.",
-        "dateTimeFromNow",
-        width=4,
-        height=4,
-        empty="No exporter",
-    )
-    known = About(
-        "Exporters",
-        "How many were heard of in the time range. One whose address changed counts twice.",
-        width=4,
-        height=3,
-        empty="No exporter",
-    )
-    return [
-        stat(
-            about("Tokens", f"Input and output tokens. {change}"),
-            figures.tokens(RANGE),
-            figures.tokens(BEFORE),
-        ),
-        stat(
-            about("Requests", f"All requests, failed and abandoned ones among them. {change}"),
-            figures.requests(RANGE),
-            figures.requests(BEFORE),
-        ),
-        stat(
-            about(
-                "Average latency",
-                f"From a request to the last byte of a whole answer. {change}",
-                "s",
-            ),
-            figures.mean(latency, RANGE),
-            figures.mean(latency, BEFORE),
-            less_is_better=True,
-        ),
-        stat(
-            about(
-                "Success rate",
-                "Successes among all requests but those that their client gave up. Below 99 % "
-                "look at the errors. A change of a rate would mislead, so there is none.",
-                "percentunit",
-            ),
-            figures.success_rate(RANGE),
-            levels=SUCCESS_LEVELS,
-        ),
-        stat(fresh, _newest(options), size=24),
-        trend("Tokens over time", figures.tokens(BUCKET), "short", bar=True),
-        trend("Requests over time", figures.requests(BUCKET), "short", bar=True),
-        trend("Latency over time", figures.mean(latency, BUCKET), "s", bar=False),
-        trend("Success rate over time", figures.success_rate(BUCKET), "percentunit", bar=False),
-        stat(known, _exporters(options)),
-    ]
-
-
-def _newest(options: Options) -> Promql:
-    """When an exporter was last heard of, in milliseconds: the last minute that has a sample."""
-    created = Series(STATE_CREATED, (board.of_job(options),))
-    heard = binary(call("last_over_time", created.select("1m")), "* 0 +", Promql("time() - 60"))
-    times = Promql(f"({heard})[${{__range_s}}s:1m]")
-    return binary(aggregate("max", call("max_over_time", times)), "*", number(1000))
-
-
-def _exporters(options: Options) -> Promql:
-    created = Series(STATE_CREATED, (board.of_job(options),))
-    return aggregate("count", call("last_over_time", created.select("${__range_s}s")))
-
-
 def _tokens(figures: Figures) -> list[PanelBuilder]:
     return [
         bars(
@@ -179,26 +95,6 @@ def _tokens(figures: Figures) -> list[PanelBuilder]:
             *kinds_of_tokens(figures, BUCKET),
             legend_right=False,
         ),
-    ]
-
-
-def kinds_of_tokens(figures: Figures, period: Period) -> list[Query]:
-    """Tokens by type. What is cached, written or reasoning is a part of input or output."""
-    cached = figures.amount(figures.series(v.CACHED_INPUT_TOKENS), period)
-    written = figures.amount(figures.series(v.CACHE_CREATION_INPUT_TOKENS), period)
-    reasoning = figures.amount(figures.series(v.REASONING_OUTPUT_TOKENS), period)
-
-    def rest(whole: Promql, *parts: Promql) -> Promql:
-        for part in parts:
-            whole = binary(whole, "-", binary(part, "or", Operand("vector(0)")))
-        return whole
-
-    return [
-        Query(rest(figures.tokens(period, kind="input"), cached, written), "plain input"),
-        Query(cached, "cached input"),
-        Query(written, "input written to cache"),
-        Query(rest(figures.tokens(period, kind="output"), reasoning), "plain output"),
-        Query(reasoning, "reasoning output"),
     ]
 
 
@@ -302,42 +198,11 @@ def _models(figures: Figures, options: Options) -> PanelBuilder:
         "streamed and of all whole answers. A name leads to the model's own dashboard and to its "
         "requests.",
         width=24,
-        height=10,
+        height=12,
     )
     return rows(
-        about, [Key(MODEL, "Model", links), Key(PROVIDER, "Provider", width=110)], columns, "Calls"
+        about, [Key(MODEL, "Model", links), Key(PROVIDER, "Provider", width=92)], columns, "Calls"
     )
-
-
-def error_bars(figures: Figures, width: int = 12) -> list[PanelBuilder]:
-    """Failures of each bucket by status code and by type."""
-    failed = figures.all_requests.where(FAILED)
-
-    def some(label: str) -> Query:
-        counted = binary(figures.amount(failed, BUCKET, (label,)), ">", number(0))
-        return Query(counted, f"{{{{{label}}}}}")
-
-    return [
-        bars(
-            About(
-                "Errors by status code",
-                "Failed requests. 429 means that a provider throttles you: spread the load or "
-                "ask for a higher limit. 5xx are the provider's. 200 is a stream that broke off.",
-                width=width,
-                empty="No errors",
-            ),
-            some(STATUS_CODE),
-        ),
-        bars(
-            About(
-                "Errors by type",
-                "The same requests, by what the gateway calls the error.",
-                width=width,
-                empty="No errors",
-            ),
-            some(ERROR_TYPE),
-        ),
-    ]
 
 
 def _unusual(figures: Figures) -> PanelBuilder:
@@ -419,6 +284,8 @@ def _throughput(figures: Figures) -> list[PanelBuilder]:
         by_name = aggregate("sum", call("rate", series.sparse.select("$__rate_interval")), by=SPLIT)
         return Query(binary(by_name, "*", number(60)), SPLIT_LEGEND)
 
+    active = figures.series(v.ACTIVE_REQUESTS).select()
+    left, unit = figures.series(v.RATELIMIT_REMAINING).select(), prometheus_label(v.UNIT)
     return [
         rates(
             About(
@@ -435,5 +302,25 @@ def _throughput(figures: Figures) -> list[PanelBuilder]:
                 "table. Compare with your providers' limits.",
             ),
             rate(figures.all_tokens),
+        ),
+        lines(
+            About(
+                "Requests under way",
+                "Through the proxy, split as chosen above. A number that only grows is an "
+                "upstream that has stopped answering.",
+                empty="No proxy",
+            ),
+            Query(aggregate("sum", active, by=SPLIT), SPLIT_LEGEND),
+        ),
+        lines(
+            About(
+                "Left of the rate limits",
+                "What providers said in their last answers that is left, in requests and tokens. "
+                "At zero they refuse with 429.",
+                empty="No proxy",
+            ),
+            Query(
+                aggregate("min", left, by=(PROVIDER, unit)), f"{{{{{PROVIDER}}}}} {{{{{unit}}}}}"
+            ),
         ),
     ]

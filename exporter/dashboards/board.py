@@ -14,6 +14,7 @@ from exporter.dashboards.options import MODEL, OPERATION, PROVIDER, Options
 from exporter.dashboards.panels import SOURCE, PanelBuilder
 
 TAG = "llm-gateway"
+MODEL_UID = "llm-gateway-model"
 ALL = "$__all"
 
 GRANULARITIES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "1d": 86400}

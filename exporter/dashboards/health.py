@@ -1,8 +1,4 @@
-"""Exporter: the daemon's own health, for the person who runs it.
-
-Its counters about itself begin at zero with each start, unlike those of requests: so these are
-rates.
-"""
+"""Exporter: the daemon's own health, for the person who runs it."""
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
@@ -10,9 +6,10 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board
-from exporter.dashboards.amounts import Series
 from exporter.dashboards.board import Board, Section
+from exporter.dashboards.doors import doors, files, otlp, request_log
 from exporter.dashboards.options import LE, Options
+from exporter.dashboards.own import PREFIX, Own
 from exporter.dashboards.panels import (
     ERROR_LEVELS,
     SOURCE,
@@ -29,7 +26,6 @@ from exporter.dashboards.panels import (
 )
 
 UID = "llm-gateway-exporter"
-PREFIX = "llm_gateway_exporter_"
 
 UP_LEVELS: Levels = (("red", None), ("green", 1.0))
 AGE_LEVELS: Levels = (("green", None), ("orange", 30.0), ("red", 120.0))
@@ -38,7 +34,7 @@ BEHIND_LEVELS: Levels = (("green", None), ("orange", 30.0), ("red", 300.0))
 
 def health(options: Options) -> Board:
     """The dashboard."""
-    own = _Own(options)
+    own = Own(options)
     return Board(
         uid=UID,
         title="LLM gateway / Exporter",
@@ -48,7 +44,9 @@ def health(options: Options) -> Board:
             Section("Reading", _reading(own)),
             Section("Committing", _committing(own)),
             Section("Series", _series(own)),
-            Section("Log files", _files(own)),
+            Section("Log files", files(own)),
+            Section("Request log and OTLP", [*request_log(own), *otlp(own)]),
+            Section("Push door and proxy", doors(own)),
             Section("Process and web", _process(own)),
         ],
         variables=[board.datasource(options), board.job(options)],
@@ -64,40 +62,6 @@ def health(options: Options) -> Board:
     )
 
 
-class _Own:
-    """Series about the exporters that are chosen."""
-
-    def __init__(self, options: Options) -> None:
-        self._of_job = board.of_job(options)
-
-    def series(self, name: str) -> Series:
-        return Series(name, (self._of_job,))
-
-    def gauge(self, name: str, how: str = "max", by: tuple[str, ...] = ("instance",)) -> Promql:
-        return aggregate(how, self.series(PREFIX + name).select(), by=by)
-
-    def per_second(self, name: str, *by: str) -> Promql:
-        window = self.series(f"{PREFIX}{name}_total").select("$__rate_interval")
-        return aggregate("sum", call("rate", window), by=by)
-
-    def trouble(self, name: str, *by: str) -> Promql:
-        """A rate of what should not happen: nothing, rather than zero, while it does not."""
-        return binary(self.per_second(name, *by), ">", number(0))
-
-    def in_range(self, name: str, *by: str) -> Promql:
-        window = self.series(f"{PREFIX}{name}_total").select("${__range_s}s")
-        return aggregate("sum", call("increase", window), by=by)
-
-    def changes(self, name: str) -> Promql:
-        changed = call("changes", self.series(name).select("$__rate_interval"))
-        return binary(aggregate("max", changed, by=("instance",)), ">", number(0))
-
-    def quantile(self, rank: float, name: str) -> Promql:
-        window = self.series(f"{PREFIX}{name}_bucket").select("$__rate_interval")
-        buckets = aggregate("sum", call("rate", window), by=(LE,))
-        return binary(call("histogram_quantile", number(rank), buckets), ">=", number(0))
-
-
 def _annotation(name: str, colour: str, expression: Promql) -> Builder[model.AnnotationQuery]:
     return (
         build.AnnotationQuery()
@@ -109,7 +73,7 @@ def _annotation(name: str, colour: str, expression: Promql) -> Builder[model.Ann
     )
 
 
-def _state(own: _Own) -> list[PanelBuilder]:
+def _state(own: Own) -> list[PanelBuilder]:
     def about(title: str, description: str, unit: str = "short", width: int = 4) -> About:
         return About(title, description, unit, width=width, height=4, empty="No exporter")
 
@@ -163,7 +127,7 @@ def _state(own: _Own) -> list[PanelBuilder]:
     ]
 
 
-def _reading(own: _Own) -> list[PanelBuilder]:
+def _reading(own: Own) -> list[PanelBuilder]:
     return [
         lines(
             About("Lines read", "Complete lines that were read and committed, a second.", "short"),
@@ -213,7 +177,7 @@ def _reading(own: _Own) -> list[PanelBuilder]:
     ]
 
 
-def _committing(own: _Own) -> list[PanelBuilder]:
+def _committing(own: Own) -> list[PanelBuilder]:
     commits = own.series(f"{PREFIX}commit_duration_seconds_bucket").select("$__rate_interval")
     return [
         heat(
@@ -252,7 +216,7 @@ def _committing(own: _Own) -> list[PanelBuilder]:
     ]
 
 
-def _series(own: _Own) -> list[PanelBuilder]:
+def _series(own: Own) -> list[PanelBuilder]:
     replaced = own.gauge("state_corrupt_replaced_timestamp_seconds")
     return [
         lines(
@@ -303,74 +267,7 @@ def _series(own: _Own) -> list[PanelBuilder]:
     ]
 
 
-def _files(own: _Own) -> list[PanelBuilder]:
-    troubles = {
-        "too long": "tail_lines_too_long",
-        "truncated": "tail_truncations",
-        "gzip broken off": "tail_gzip_errors",
-        "pieces dropped": "tail_partial_records_dropped",
-        "file errors": "tail_file_errors",
-        "reading failed": "source_failures",
-    }
-    return [
-        lines(
-            About(
-                "Files",
-                "Held open, and remembered. Remembered ones that grow without end are logs that "
-                "are never deleted.",
-                "short",
-                width=8,
-            ),
-            Query(own.gauge("tail_open_files", "sum", ("source",)), "{{source}}: open"),
-            Query(own.gauge("tail_known_files", "sum", ("source",)), "{{source}}: known"),
-        ),
-        lines(
-            About(
-                "Bytes not read yet",
-                "In all files of a source.",
-                "bytes",
-                width=8,
-            ),
-            Query(own.gauge("tail_behind_bytes", "sum", ("source",)), "{{source}}"),
-        ),
-        lines(
-            About(
-                "Trouble with files",
-                "A second: lines longer than the limit, files truncated in place, archives that "
-                "broke off, records whose last piece never came, errors of the file system, and "
-                "reading that failed.",
-                width=8,
-                empty="None",
-            ),
-            *(Query(own.trouble(name), title) for title, name in troubles.items()),
-        ),
-        rows(
-            About(
-                "Lost and recognised",
-                "In the time range. Abandoned bytes were deleted before they were read: their "
-                "requests are counted nowhere. Copies are rotated files recognised and not read "
-                "twice. NUL bytes are what a crash leaves at a file's end.",
-                width=24,
-                height=5,
-            ),
-            [Key("source", "Source")],
-            [
-                Column(
-                    "Abandoned bytes",
-                    own.in_range("tail_abandoned_bytes", "source"),
-                    "bytes",
-                    ERROR_LEVELS,
-                    180,
-                ),
-                Column("Copies", own.in_range("tail_copies", "source"), width=120),
-                Column("NUL bytes", own.in_range("tail_nul_bytes_skipped", "source"), width=120),
-            ],
-            "Abandoned bytes",
-        ),
-    ]
-
-
-def _process(own: _Own) -> list[PanelBuilder]:
+def _process(own: Own) -> list[PanelBuilder]:
     cpu = own.series("process_cpu_seconds_total").select("$__rate_interval")
     memory = own.series("process_resident_memory_bytes").select()
     descriptors = binary(

@@ -21,6 +21,11 @@ LOKI = model.DataSourceRef(type_val="loki", uid="${loki}")
 
 SERVICE = "llm-gateway-exporter"
 
+REQUEST_ID = "llm_gateway.request.id"
+DURATION = "llm_gateway.request.duration"
+FIRST_TOKEN = "gen_ai.response.time_to_first_chunk"
+"""Attributes of a log record, beside those of the series."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -33,13 +38,13 @@ class Field:
 
 COLUMNS = {
     "Time": Field("Time", width=165),
-    "request_id": Field("Request", width=180),
+    prometheus_label(REQUEST_ID): Field("Request", width=180),
     MODEL: Field("Model"),
     PROVIDER: Field("Provider", width=110),
     STATUS_CODE: Field("Status", width=75),
     ERROR_TYPE: Field("Error"),
-    "latency_s": Field("Latency", "s", 85),
-    "time_to_first_token_s": Field("TTFT", "s", 80),
+    prometheus_label(DURATION): Field("Latency", "s", 85),
+    prometheus_label(FIRST_TOKEN): Field("TTFT", "s", 80),
     prometheus_label("gen_ai.usage.input_tokens"): Field("Tokens in", "locale", 96),
     prometheus_label("gen_ai.usage.output_tokens"): Field("Tokens out", "locale", 100),
 }
@@ -87,7 +92,7 @@ def _lines(options: Options) -> str:
     labels = {MODEL: "model", PROVIDER: "provider", STATUS_CODE: "status"}
     labels |= {label: label for label in options.attribute_labels}
     filters = "".join(f" | {label}=~{quoted(f'${{{name}}}')}" for label, name in labels.items())
-    wanted = f" | request_id=~{quoted('.*${request}.*')}"
+    wanted = f" | {prometheus_label(REQUEST_ID)}=~{quoted('.*${request}.*')}"
     return f"{{service_name={quoted(SERVICE)}}}{filters}{wanted}"
 
 

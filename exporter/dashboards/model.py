@@ -4,9 +4,10 @@ from exporter import vocabulary as v
 from exporter.alerting.promql import Matcher, aggregate, binary, call, number
 from exporter.dashboards import board
 from exporter.dashboards.amounts import BUCKET, RANGE, Series
-from exporter.dashboards.analytics import MODEL_UID, error_bars, headline, kinds_of_tokens
-from exporter.dashboards.board import Board, Section
+from exporter.dashboards.board import MODEL_UID, Board, Section
+from exporter.dashboards.breakdowns import error_bars, kinds_of_tokens
 from exporter.dashboards.figures import FAILED, Figures
+from exporter.dashboards.headline import headline
 from exporter.dashboards.options import ERROR_TYPE, LE, PROVIDER, STATUS_CODE, TOKEN_TYPE, Options
 from exporter.dashboards.panels import (
     About,

@@ -9,16 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from prometheus_client import CollectorRegistry
 
 from exporter import vocabulary as v
 from exporter.accounting import Accountant, Labelling
+from exporter.engine import Metrics
 from exporter.export.scrape import Exposition
 from exporter.ledger import Ledger
 from exporter.prices import Prices
 from exporter.record import COLUMN_NAMES, Batch, Columns, Kind, Kinds
-from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
-from exporter.sources.tail.metrics import TailMetrics
 from exporter.tally import Tally
 from exporter.web.selfmetrics import WebMetrics
 
@@ -86,15 +84,19 @@ class Exporter:
         self._accountant = Accountant(self._ledger, Labelling(attributes=(ATTRIBUTE,)), Prices())
         self._kinds = Kinds()
         self._tally = Tally(v.INSTRUMENTS)
-        self._registry = CollectorRegistry()
-        process = ProcessMetrics(self._registry)
+        self._metrics = Metrics()
+        self._registry = self._metrics.registry
+        process = self._metrics.process
         process.state_created.set(created)
         process.state_replaced.set(0)
         process.reload_success.set(1)
         process.reload_time.set(created)
-        self._pipeline = PipelineMetrics(self._registry)
+        self._pipeline = self._metrics.pipeline
         WebMetrics(self._registry).config_reload_succeeded(succeeded=True)
-        tail = TailMetrics(self._registry).of("gateway")
+        tail = self._metrics.tail.of("gateway")
+        self._metrics.request_log.oldest.set(created)
+        self._metrics.otlp.queued.labels("collector", "logs").set(0)
+        self._metrics.otlp.unsent_age.labels("collector", "logs").set(0)
         tail.open_files.set(2)
         tail.known_files.set(3)
         self._tail = tail
@@ -117,6 +119,9 @@ class Exporter:
         self._pipeline.commit_seconds.observe(0.001 + 0.0004 * len(requests))
         self._pipeline.last_commit.set(requests[-1].end)
         self._pipeline.series.set(sum(len(family) for family in self._ledger))
+        self._metrics.request_log.rows.inc(len(requests))
+        self._metrics.request_log.bytes.inc(97 * len(requests))
+        self._metrics.otlp.exports.labels("collector", "logs").inc()
         self._tail.behind_seconds.set(0.2)
         self._tail.behind_bytes.set(400 * len(requests))
 

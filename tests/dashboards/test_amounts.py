@@ -22,8 +22,13 @@ DASHBOARD = Dashboard(
 )
 
 # Samples every 30 seconds; the period is from an hour to two hours after the beginning.
-STEADY = {"old": "1000+10x600", "once": "_x200 5+0x400", "born": "_x200 7+1x400"}
-COUNTED = {"old": 1200.0, "once": 5.0, "born": 47.0}
+STEADY = {
+    "idle": "42+0x600",
+    "old": "1000+10x600",
+    "once": "_x200 5+0x400",
+    "born": "_x200 7+1x400",
+}
+COUNTED = {"idle": 0.0, "old": 1200.0, "once": 5.0, "born": 47.0}
 RESET = {"reset": "500+1x179 0+1x420"}
 
 EXPORTERS = {

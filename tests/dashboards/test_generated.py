@@ -3,13 +3,15 @@
 import json
 from pathlib import Path, PurePosixPath
 
+import promql_parser
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from exporter.dashboards import Options, files
 from exporter.dashboards.commands import dashboards
-from tests.dashboards.built import ROOT
+from tests.dashboards.built import DAY, ON_PROMETHEUS, ROOT
+from tests.dashboards.grafana import Dashboard
 
 SHIPPED = Options(attributes=("team",))
 """The attribute is that of the demo, and stands for those of others."""
@@ -59,3 +61,13 @@ def test_a_check_writes_nothing_and_names_what_is_stale(tmp_path: Path) -> None:
     assert str(stale) in result.output
     assert "analytics" not in result.output
     assert stale.read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ON_PROMETHEUS)
+def test_reset_proof_dashboards_ask_in_promql_too(tmp_path: Path, name: str) -> None:
+    build(tmp_path, "--reset-proof")
+    opened = Dashboard.load(tmp_path / f"grafana/dashboards/{name}.json", DAY, model="qwen-plus")
+    for panel in opened.panels():
+        for asked in opened.asked(panel):
+            promql_parser.parse(asked.expression)
+    assert "sum_over_time" in str(opened.json) or name == "exporter"

@@ -33,14 +33,16 @@ def series_of(instrument: v.Instrument) -> set[str]:
 
 
 ABOUT_ITSELF = set(Exporter(created=0).families())
-REQUESTS = set(chain.from_iterable(map(series_of, v.INSTRUMENTS)))
+INSTRUMENTS = (*v.INSTRUMENTS, *v.GAUGES)
+REQUESTS = set(chain.from_iterable(map(series_of, INSTRUMENTS)))
 RECORDED = {rule["record"] for group in RULES["groups"] for rule in group["rules"]}
 KNOWN = ABOUT_ITSELF | REQUESTS | RECORDED | NOT_OURS
 
 KNOWN_LABELS = (
     {prometheus_label(name) for name in v.IDENTITY}
-    | {prometheus_label(name) for each in v.INSTRUMENTS for name in each.attributes}
+    | {prometheus_label(name) for each in INSTRUMENTS for name in each.attributes}
     | {ATTRIBUTE, "le", "source", "reason", "label", "version", "python"}
+    | {"destination", "signal", "code", "path"}
     | LABELS_NOT_OURS
 )
 
@@ -93,7 +95,7 @@ def test_recorded_copies_are_named_after_what_they_copy() -> None:
             assert record.removeprefix(LEVEL) in KNOWN
 
 
-@pytest.mark.parametrize("instrument", v.INSTRUMENTS, ids=lambda instrument: instrument.name)
+@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda instrument: instrument.name)
 def test_every_instrument_is_on_a_dashboard(instrument: v.Instrument) -> None:
     assert any(series_of(instrument) & shown(name) for name in ON_PROMETHEUS)
 

@@ -371,6 +371,14 @@ EMPTY_FOR_A_REASON = {
     "State": "no state was corrupt",
     "Trouble with files": "there is none",
     "Web requests refused": "none is",
+    "Requests not logged": "all are logged",
+    "OTLP: failed and refused": "none is",
+    "Pushes": "nothing is pushed",
+    "Passed through the proxy": "there is no proxy",
+    "The proxy's upstream": "there is no proxy",
+    "Trouble in the proxy": "there is no proxy",
+    "Requests under way": "there is no proxy",
+    "Left of the rate limits": "there is no proxy",
 }
 
 

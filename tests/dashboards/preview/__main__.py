@@ -147,8 +147,8 @@ def _of_loki(panel: Json, made: list[Request]) -> Json:
     if panel["type"] == "timeseries":
         return {"A": {"series": list(_counted(recent)), "stepMs": MINUTE * 1000}}
     rows = [_logged(request) for request in recent[:60]]
-    numbers = {"Time": "time", "latency_s": "number", "time_to_first_token_s": "number"}
-    numbers |= {name: "number" for name in rows[0] if name.endswith("_tokens")}
+    numbers = {name: "number" for name in rows[0] if name.endswith(("_tokens", "_duration"))}
+    numbers |= {"Time": "time", "gen_ai_response_time_to_first_chunk": "number"}
     fields = [
         {"name": name, "type": numbers.get(name, "string"), "values": [row[name] for row in rows]}
         for name in rows[0]
@@ -179,13 +179,13 @@ def _logged(request: Request) -> Json:
 
     return {
         "Time": request.end * 1000,
-        "request_id": f"chatcmpl-{int(request.end * 1000):x}",
+        "llm_gateway_request_id": f"chatcmpl-{int(request.end * 1000):x}",
         "gen_ai_request_model": request.model,
         "gen_ai_provider_name": request.provider,
         "http_response_status_code": str(request.status_code),
         "error_type": request.error_type,
-        "latency_s": known(round(request.latency, 3)),
-        "time_to_first_token_s": known(round(request.time_to_first_token, 3)),
+        "llm_gateway_request_duration": known(round(request.latency, 3)),
+        "gen_ai_response_time_to_first_chunk": known(round(request.time_to_first_token, 3)),
         "gen_ai_usage_input_tokens": known(request.input_tokens),
         "gen_ai_usage_output_tokens": known(request.output_tokens),
         "team": request.team,
