@@ -13,6 +13,7 @@ from exporter import __version__, demo, logs
 from exporter.alerting.commands import alerts
 from exporter.backfill.commands import backfill
 from exporter.config import config_schema, load_config
+from exporter.dashboards.commands import dashboards
 from exporter.errors import ExporterError
 from exporter.formats.commands import formats
 from exporter.requestlog.commands import requests
@@ -54,6 +55,12 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
             "enable_lifecycle",
             is_flag=True,
             help="Let POST /-/reload reload the configuration, as SIGHUP does.",
+        ),
+        click.option(
+            "--web.open-metrics",
+            "open_metrics",
+            is_flag=True,
+            help="Let /metrics be read without the password that all other pages ask for.",
         ),
         click.option(
             "--web.config.file",
@@ -105,13 +112,15 @@ def _run(
     listen: tuple[str, ...],
     web_config: Path | None,
     enable_lifecycle: bool,
+    open_metrics: bool,
     log_level: logs.Level,
     log_format: logs.Format,
 ) -> None:
     from exporter.daemon import Daemon, Options
 
     logs.configure(log_level, log_format)
-    Daemon(Options(config_file, listen, web_config, enable_lifecycle)).run()
+    options = Options(config_file, listen, web_config, enable_lifecycle, open_metrics)
+    Daemon(options).run()
 
 
 @main.command(name="demo")
@@ -165,5 +174,6 @@ def schema() -> None:
 
 main.add_command(alerts)
 main.add_command(backfill)
+main.add_command(dashboards)
 main.add_command(formats)
 main.add_command(requests)

@@ -35,12 +35,13 @@ from exporter.formats import builtin_names
 from exporter.formats.spec import FormatSpec
 from exporter.mistakes import nearest, quoted, step_text, unknown
 from exporter.quantities import Duration, Size, between
+from exporter.sources.proxy.config import ProxyConfig
 from exporter.yaml_tree import Steps
 
 STDIN = "-"
 """The path that means standard input."""
 
-SOURCE_KINDS = ("tail", "ingest")
+SOURCE_KINDS = ("tail", "proxy", "ingest")
 """Keys of a source, of which it has exactly one."""
 
 PRICED = (
@@ -179,6 +180,9 @@ class SourceConfig(Section):
 
     tail: TailConfig | None = None
     """Read log files."""
+
+    proxy: ProxyConfig | None = None
+    """Stand before an API, and count what goes through."""
 
     ingest: IngestConfig | None = None
     """Take what is pushed; one source of this kind at most."""
@@ -375,6 +379,7 @@ def _incoherences(data: object) -> Iterator[Finding]:
             yield steps, unknown(f"format {quoted(name)}", name, formats)
     paths = texts(data, "sources", "*", "tail", "paths", "*")
     stdin = [steps for steps, path in paths if path == STDIN]
+    yield from _unlisted_attributes(data)
     doors = list(_sources_of_kind(data, "ingest"))
     for steps in doors[1:]:
         first = step_text(doors[0])
@@ -382,6 +387,22 @@ def _incoherences(data: object) -> Iterator[Finding]:
     for steps in stdin[1:]:
         yield steps, f"standard input can be read once; it is {step_text(stdin[0])} already"
     yield from incoherences(data)
+
+
+def _unlisted_attributes(data: object) -> Iterator[Finding]:
+    """Attributes that a proxy is to fill in and that no record has."""
+    listed = [name for _, name in texts(data, "labels", "attributes", "*")]
+    asked = list(texts(data, "sources", "*", "proxy", "key_fingerprint", "attribute"))
+    sources = data.get("sources") if isinstance(data, Mapping) else None
+    for number, source in enumerate(sources if isinstance(sources, list | tuple) else ()):
+        proxy = source.get("proxy") if isinstance(source, Mapping) else None
+        named = proxy.get("attributes") if isinstance(proxy, Mapping) else None
+        place = ("sources", number, "proxy", "attributes")
+        names = named if isinstance(named, Mapping) else ()
+        asked += [((*place, name), str(name)) for name in names]
+    for steps, name in asked:
+        if name not in listed:
+            yield steps, f"expected one of labels.attributes; found {quoted(name)}"
 
 
 def _sources_of_kind(data: object, kind: str) -> Iterator[Steps]:

@@ -16,6 +16,7 @@ from exporter.config import Config, load_config
 from exporter.engine import Engine, Metrics
 from exporter.errors import ExporterError
 from exporter.sources.inbox import Inboxes
+from exporter.sources.proxy import Proxies, WantedProxy
 from exporter.store.state import StateStore
 from exporter.web.ingest import PushDoor
 from exporter.web.pages import SourceState
@@ -39,12 +40,14 @@ class Options:
 
     Attributes:
         enable_lifecycle: let `POST /-/reload` reload the configuration.
+        open_metrics: let `/metrics` be read without a password.
     """
 
     config_file: Path
     listen: Sequence[str]
     web_config: Path | None = None
     enable_lifecycle: bool = False
+    open_metrics: bool = False
 
 
 class Daemon:
@@ -60,6 +63,7 @@ class Daemon:
         config = load_config(options.config_file)
         self._metrics = Metrics()
         self._inboxes = Inboxes()
+        self._proxies = Proxies(self._inboxes, self._metrics.proxy)
         self._store = StateStore(config.state_dir)
         try:
             self._engine = self._engine_of(config)
@@ -102,6 +106,7 @@ class Daemon:
             reload=self.reload if self._options.enable_lifecycle else None,
             web_config=self._options.web_config,
             registry=self._metrics.registry,
+            open_metrics=self._options.open_metrics,
         )
         door = PushDoor(
             lambda: self._engine.ingest,
@@ -116,6 +121,11 @@ class Daemon:
             REQUESTS_LINK,
         )
         await web.start()
+        try:
+            await self._proxies.follow(_proxies_of(self._engine.config))
+        except BaseException:
+            await web.stop()
+            raise
         self._engine.start()
         notify.ready()
         watchdog = asyncio.create_task(_pat_watchdog())
@@ -123,6 +133,7 @@ class Daemon:
         log.info("stopping")
         notify.stopping()
         watchdog.cancel()
+        await self._proxies.stop()
         if not await asyncio.to_thread(self._engine.stop, STOP_LIMIT_S):
             log.warning(
                 "the last commit did not succeed in time: it is read again at the next start"
@@ -161,7 +172,16 @@ class Daemon:
             raise ExporterError("state_dir cannot change while the daemon runs: restart it")
 
     async def _replace(self, config: Config) -> None:
-        """Put an engine with the new configuration in the place of the old one."""
+        """Put proxies and an engine with the new configuration in the place of the old ones."""
+        before = self._engine.config
+        await self._proxies.follow(_proxies_of(config))
+        try:
+            await self._replace_engine(config)
+        except ExporterError:
+            await self._proxies.follow(_proxies_of(before))
+            raise
+
+    async def _replace_engine(self, config: Config) -> None:
         if not await asyncio.to_thread(self._engine.stop, STOP_LIMIT_S):
             raise ExporterError("the last commit does not succeed; see the log")
         before = self._engine.config
@@ -193,6 +213,14 @@ class Daemon:
             )
             for source in self._engine.config.sources
         ]
+
+
+def _proxies_of(config: Config) -> list[WantedProxy]:
+    return [
+        WantedProxy(source.name, source.proxy, config.labels.attributes)
+        for source in config.sources
+        if source.proxy
+    ]
 
 
 async def _pat_watchdog() -> None:

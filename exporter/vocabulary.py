@@ -37,6 +37,7 @@ class InstrumentKind(Enum):
 
     COUNTER = "counter"
     HISTOGRAM = "histogram"
+    GAUGE = "gauge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,10 @@ def _histogram(
 
 def _counter(name: str, unit: str, text: str, *attributes: str) -> Instrument:
     return Instrument(name, InstrumentKind.COUNTER, unit, text, attributes)
+
+
+def _gauge(name: str, unit: str, text: str, *attributes: str) -> Instrument:
+    return Instrument(name, InstrumentKind.GAUGE, unit, text, attributes)
 
 
 REQUEST_DURATION = _histogram(
@@ -209,6 +214,19 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     COST,
     CACHE_HITS,
 )
+
+ACTIVE_REQUESTS = _gauge(
+    "llm_gateway.active_requests", "{request}", "Requests under way through the proxy."
+)
+RATELIMIT_REMAINING = _gauge(
+    "llm_gateway.ratelimit.remaining",
+    "",
+    "What is left until the provider's rate limit, as its last answer said.",
+    UNIT,
+)
+
+GAUGES = (ACTIVE_REQUESTS, RATELIMIT_REMAINING)
+"""Instruments of the moment: they are neither summed nor kept, so the ledger has none of them."""
 
 
 def instruments(buckets: Mapping[str, Sequence[float]]) -> tuple[Instrument, ...]:

@@ -5,7 +5,7 @@ import pytest
 from exporter import vocabulary as v
 from exporter.vocabulary import INSTRUMENTS, Instrument, InstrumentKind, instruments
 
-COUNTER, HISTOGRAM = InstrumentKind
+COUNTER, HISTOGRAM, GAUGE = InstrumentKind
 
 DESIGNED = {
     "gen_ai.server.request.duration": (HISTOGRAM, "gen_ai_server_request_duration_seconds"),
@@ -35,6 +35,13 @@ DESIGNED = {
 def test_each_instrument_has_the_name_in_prometheus_that_the_design_gives() -> None:
     found = {each.name: (each.kind, each.prometheus_name) for each in INSTRUMENTS}
     assert found == DESIGNED
+
+
+def test_each_gauge_has_the_name_in_prometheus_that_the_design_gives() -> None:
+    assert {each.name: (each.kind, each.prometheus_name) for each in v.GAUGES} == {
+        "llm_gateway.active_requests": (GAUGE, "llm_gateway_active_requests"),
+        "llm_gateway.ratelimit.remaining": (GAUGE, "llm_gateway_ratelimit_remaining"),
+    }
 
 
 def test_a_counters_family_is_its_name_without_total() -> None:

@@ -80,17 +80,28 @@ class RecordSource:
 
     There is nothing to read again, so there are no positions: what was not committed when a process
     is killed is lost.
+
+    Args:
+        attributes: how many extra attributes records have now; one from before a change of the
+            configuration may have others, and comes without.
     """
 
-    def __init__(self, name: str, inbox: Inbox[Record], kinds: Kinds) -> None:
+    def __init__(self, name: str, inbox: Inbox[Record], kinds: Kinds, attributes: int) -> None:
         self.name = name
         self._inbox = inbox
         self._kinds = kinds
+        self._none = ("",) * attributes
 
     def read(self, budget: int) -> Iterator[Decoded]:
         """All that is in the inbox; it is bounded."""
         while records := self._inbox.take(RECORDS_A_BATCH):
-            yield Decoded(Batch.of(self._kinds, records), len(records), 0, Counter())
+            fit = list(map(self._fitted, records))
+            yield Decoded(Batch.of(self._kinds, fit), len(fit), 0, Counter())
+
+    def _fitted(self, record: Record) -> Record:
+        if len(record.kind.attributes) == len(self._none):
+            return record
+        return record._replace(kind=record.kind._replace(attributes=self._none))
 
     def positions(self) -> Mapping[str, bytes | None]:
         """None."""

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from prometheus_client import Counter
 
 from exporter.errors import ExporterError
-from exporter.web.selfmetrics import WebMetrics
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +53,13 @@ class Limits:
     shutdown_s: float = 1
 
 
+class ConnectionMetrics(Protocol):
+    """What a listener counts."""
+
+    connections_refused: Counter
+    requests_failed: Counter
+
+
 class ListenError(ExporterError):
     """An address cannot be listened at."""
 
@@ -64,8 +71,10 @@ class Connection(web.RequestHandler):
         self,
         server: web.Server,
         limits: Limits,
-        metrics: WebMetrics,
+        metrics: ConnectionMetrics,
         dress: Callable[[MutableMapping[str, str]], None],
+        *,
+        auto_decompress: bool = True,
     ) -> None:
         super().__init__(
             server,
@@ -75,6 +84,7 @@ class Connection(web.RequestHandler):
             max_headers=limits.headers,
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
+            auto_decompress=auto_decompress,
             access_log_class=_AccessLog,
             access_log=logging.getLogger(__name__),
         )
@@ -145,7 +155,7 @@ class Listener:
         connect: Callable[[], Connection],
         tls: Callable[[], ssl.SSLContext | None],
         limits: Limits,
-        metrics: WebMetrics,
+        metrics: ConnectionMetrics,
     ) -> None:
         self._server = server
         self._connect = connect

@@ -47,6 +47,7 @@ class WebServer:
         web_config: Path | None = None,
         registry: CollectorRegistry | None = None,
         limits: Limits = _DEFAULT_LIMITS,
+        open_metrics: bool = False,
         web_config_poll_s: float = 2,
     ) -> None:
         """Set it up; nothing is served before `start`.
@@ -61,6 +62,7 @@ class WebServer:
             web_config: the file for TLS and basic authentication.
             registry: takes the listener's own metrics.
             limits: what clients may take up.
+            open_metrics: /metrics asks for no password, whatever the web-config file says.
             web_config_poll_s: how often the web-config file and its certificates are looked at.
 
         Raises:
@@ -84,7 +86,6 @@ class WebServer:
             [
                 web.get("/", self._landing.handle),
                 web.get(pages.STYLESHEET_PATH, pages.stylesheet),
-                web.get("/metrics", Scrapes(exposition).handle),
                 web.get("/-/healthy", self._serve_health),
                 web.get("/-/ready", self._serve_readiness),
                 web.post("/-/reload", self._serve_reload),
@@ -92,6 +93,10 @@ class WebServer:
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_s)
+        self.add_routes(
+            [web.get("/metrics", Scrapes(exposition).handle)],
+            admits=(lambda _: True) if open_metrics else None,
+        )
         self._listener: Listener | None = None
         self._watch: asyncio.Task[None] | None = None
 

@@ -82,7 +82,7 @@ def test_records_become_batches_of_what_is_known() -> None:
     for _ in range(RECORDS_A_BATCH):
         inbox.offer(record)
     inbox.offer(record._replace(request_id="last", time_to_first_token=9.0, latency=None))
-    source = RecordSource("edge", inbox, kinds)  # type: ignore[arg-type]
+    source = RecordSource("edge", inbox, kinds, 0)  # type: ignore[arg-type]
     first, second = source.read(1)
     assert (first.lines, second.lines) == (RECORDS_A_BATCH, 1)
     assert next(first.batch.records()) == record._replace(total_tokens=10.0)

@@ -1,0 +1,216 @@
+"""What one answer tells, gathered from its body or from its events as they come."""
+
+from dataclasses import dataclass
+
+from exporter.sources.proxy.documents import (
+    Block,
+    Choice,
+    Delta,
+    Details,
+    Document,
+    Failure,
+    Message,
+    Number,
+    Output,
+    Usage,
+    decode_list,
+)
+
+FINAL_TYPES = frozenset(
+    {
+        *("message_stop", "response.completed", "response.incomplete", "response.failed"),
+        *("image_generation.completed", "image_edit.completed", "speech.audio.done"),
+        *("transcript.text.done", "response.done"),
+    }
+)
+"""Types of events that end an answer: Anthropic's, and OpenAI's other than of chat completions."""
+
+TOOL_BLOCKS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use", "function_call"})
+"""Blocks whose begin is output already: it names the tool that the model calls."""
+
+NO_REASON = frozenset({None, "", "null"})
+"""Finish reasons of an answer that goes on; "null" is DashScope's."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """See the module; None is unknown, and so is "".
+
+    Attributes:
+        has_output: something of the model's own has come.
+        is_final: the answer says that this is its end.
+        excludes_cache: its input figure lacks cached tokens, as Anthropic's does.
+        task: of DashScope's asynchronous calls.
+    """
+
+    model: str = ""
+    finish_reason: str = ""
+    error_type: str = ""
+    has_output: bool = False
+    is_final: bool = False
+    excludes_cache: bool = False
+    input_tokens: Number = None
+    output_tokens: Number = None
+    total_tokens: Number = None
+    cached_input_tokens: Number = None
+    cache_creation_input_tokens: Number = None
+    reasoning_output_tokens: Number = None
+    images: Number = None
+    seconds: Number = None
+    characters: Number = None
+    task: str = ""
+    task_status: str = ""
+
+    def take(self, document: Document) -> None:
+        """Take in an answer, or the next event of one."""
+        self.model = document.model or self.model
+        self._take_error(document)
+        for choice in document.choices or ():
+            self._take_choice(choice)
+        if document.type is not None:
+            self._take_typed(document, document.type)
+        for whole in (document.message, document.response):
+            if isinstance(whole, Message):
+                self._take_message(whole)
+        if isinstance(document.output, Output):
+            self._take_output(document.output)
+        self._take_reason(document.stop_reason)
+        if document.incomplete_details is not None:
+            self._take_reason(document.incomplete_details.reason)
+        if document.usage is not None:
+            self.take_usage(document.usage)
+        if document.duration is not None and self.seconds is None:
+            self.seconds = _figure(document.duration)
+
+    def add(self, other: "Findings") -> None:
+        """Add the figures of another answer in the same session."""
+        self.model = other.model or self.model
+        self.finish_reason = other.finish_reason or self.finish_reason
+        for name in FIGURES:
+            figure = getattr(other, name)
+            if figure is not None:
+                setattr(self, name, (getattr(self, name) or 0) + figure)
+
+    def count_images(self, document: Document) -> None:
+        """Of an answer that has made some."""
+        if self.images is not None:
+            return
+        output = document.output
+        if document.data:
+            self.images = float(len(decode_list(document.data)))
+        elif isinstance(output, Output) and output.results:
+            self.images = float(len(output.results))
+
+    def _take_error(self, document: Document) -> None:
+        error = document.error
+        if isinstance(error, Failure):
+            self.error_type = str(error.code or error.type or "error")
+        elif error is not None:
+            self.error_type = "error"
+        elif document.code and not document.choices and not isinstance(document.output, list):
+            self.error_type = str(document.code)
+
+    def _take_choice(self, choice: Choice) -> None:
+        part = choice.delta or choice.message
+        self.has_output = bool(self.has_output or choice.text or (part and part.is_output))
+        self._take_reason(choice.finish_reason)
+
+    def _take_typed(self, document: Document, type_: str) -> None:
+        """An event that says what it is: all but those of chat completions do."""
+        delta = document.delta
+        if isinstance(delta, Delta):
+            self.has_output = self.has_output or delta.is_output
+            self._take_reason(delta.stop_reason)
+        elif delta or type_ in ("speech.audio.delta", "image_generation.partial_image"):
+            self.has_output = True
+        for begun in (document.content_block, document.item):
+            if isinstance(begun, Block) and begun.type in TOOL_BLOCKS:
+                self.has_output = True
+        self.is_final = self.is_final or type_ in FINAL_TYPES
+        if type_ == "error" and not self.error_type:
+            self.error_type = str(document.code or "error")
+
+    def _take_message(self, message: Message) -> None:
+        self.model = message.model or self.model
+        self._take_reason(message.stop_reason)
+        if message.incomplete_details is not None:
+            self._take_reason(message.incomplete_details.reason)
+        if message.status == "failed" or message.error is not None:
+            error = message.error or Failure()
+            self.error_type = str(error.code or error.type or "error")
+        if message.usage is not None:
+            self.take_usage(message.usage)
+
+    def _take_output(self, output: Output) -> None:
+        for choice in output.choices or ():
+            self._take_choice(choice)
+        self._take_reason(output.finish_reason)
+        self.has_output = bool(self.has_output or output.text or output.audio)
+        self.task = output.task_id or self.task
+        self.task_status = output.task_status or self.task_status
+        if output.code and self.task_status == "FAILED":
+            self.error_type = str(output.code)
+
+    def _take_reason(self, reason: str | None) -> None:
+        if reason not in NO_REASON:
+            self.finish_reason = str(reason)
+
+    def take_usage(self, usage: Usage) -> None:
+        """Take figures in; a later event's are newer, and what it leaves out stays."""
+        output = usage.output_tokens
+        if usage.cache_read_input_tokens is not None and usage.prompt_tokens is None:
+            self.excludes_cache = True
+        if self.excludes_cache:
+            self._take_anthropic_input(usage)
+        elif (figure := _either(usage.prompt_tokens, usage.input_tokens)) is not None:
+            self.input_tokens = figure
+        self.output_tokens = _either(usage.completion_tokens, output, self.output_tokens)
+        self.total_tokens = _either(usage.total_tokens, self.total_tokens)
+        of_input = usage.prompt_tokens_details or usage.input_tokens_details or Details()
+        of_output = usage.completion_tokens_details or usage.output_tokens_details or Details()
+        self.cached_input_tokens = _either(
+            of_input.cached_tokens,
+            usage.prompt_cache_hit_tokens,
+            usage.cached_tokens,
+            self.cached_input_tokens,
+        )
+        self.cache_creation_input_tokens = _either(
+            of_input.cache_creation_input_tokens, self.cache_creation_input_tokens
+        )
+        self.reasoning_output_tokens = _either(
+            of_output.reasoning_tokens, usage.reasoning_tokens, self.reasoning_output_tokens
+        )
+        self.images = _either(usage.image_count, self.images)
+        self.characters = _either(usage.characters, self.characters)
+        self.seconds = _either(usage.video_duration, usage.duration, usage.seconds, self.seconds)
+
+    def _take_anthropic_input(self, usage: Usage) -> None:
+        """Anthropic's input has neither what was read from the cache nor what was written to it."""
+        read = _either(usage.cache_read_input_tokens, self.cached_input_tokens) or 0
+        written = _either(usage.cache_creation_input_tokens, self.cache_creation_input_tokens) or 0
+        if usage.input_tokens is not None:
+            self.input_tokens = usage.input_tokens + read + written
+        self.cached_input_tokens = read
+        self.cache_creation_input_tokens = written
+
+
+def _either(*figures: Number) -> Number:
+    """The first that is known."""
+    for figure in figures:
+        if figure is not None:
+            return figure
+    return None
+
+
+def _figure(value: float | str) -> Number:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+FIGURES = (
+    *("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens"),
+    *("cache_creation_input_tokens", "reasoning_output_tokens", "images", "seconds", "characters"),
+)
+"""Attributes of `Findings` that are sums."""

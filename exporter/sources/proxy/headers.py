@@ -1,0 +1,77 @@
+"""Headers on their way through: which ones end here, and which ones are added."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate"),
+        *(b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+    }
+)
+"""Headers that are about one connection: RFC 9110, section 7.6.1."""
+
+OURS_TO_MAKE = HOP_BY_HOP | {
+    *(b"host", b"content-length", b"expect", b"x-request-id"),
+    *(b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"),
+}
+"""Headers of a request that are made anew for the upstream."""
+
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"})
+
+_PROCESS = secrets.token_hex(10).encode()
+_NUMBERS = itertools.count(secrets.randbits(40))
+"""Ids that are made: of this process, and in order; asking the system for each takes longer."""
+
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The values by lower-case name; several of one name are joined, as RFC 9110 allows."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        key = name.lower()
+        found[key] = found[key] + b", " + value if key in found else value
+    return found
+
+
+def dropped(found: Mapping[bytes, bytes], usual: frozenset[bytes]) -> frozenset[bytes]:
+    """The usual ones that end here, and those that the Connection header names."""
+    connection = found.get(b"connection")
+    if connection is None or connection.lower() in _PLAIN_CONNECTION:
+        return usual
+    return usual | {option.strip().lower() for option in connection.split(b",")}
+
+
+def forwarded(found: Mapping[bytes, bytes], peer: str, scheme: str) -> RawHeaders:
+    """`X-Forwarded-*` headers; of a chain of proxies the first one's scheme and host stand."""
+    before = found.get(b"x-forwarded-for")
+    chain = before + b", " + peer.encode() if before else peer.encode()
+    proto = found.get(b"x-forwarded-proto", scheme.encode())
+    host = found.get(b"x-forwarded-host", found.get(b"host", b""))
+    return [
+        (b"X-Forwarded-For", chain),
+        (b"X-Forwarded-Proto", proto),
+        (b"X-Forwarded-Host", host),
+    ]
+
+
+def request_id(given: bytes) -> bytes:
+    """The client's own, or one that is made now where it has none that is fit for a header."""
+    return given if _REQUEST_ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
+
+
+def trace_id(traceparent: bytes) -> str:
+    """Of a W3C `traceparent` header, "" where there is none."""
+    found = _TRACE_PARENT.fullmatch(traceparent)
+    return found[1].decode() if found and found[1].strip(b"0") else ""
+
+
+def encoded(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The lines of a head, without the empty one at its end."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -1,0 +1,235 @@
+"""One exchange as it is watched: what was asked, what was answered, and the record of it."""
+
+import re
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+from exporter.formats.values import name
+from exporter.record import CLIENT_ABORTED, STREAM_ABORTED, Kind, Record
+from exporter.sources.proxy.apis import Api, Asked, asked
+from exporter.sources.proxy.documents import decode_answer
+from exporter.sources.proxy.event_stream import EventStream
+from exporter.sources.proxy.findings import Findings
+from exporter.sources.proxy.unpacking import Unpacker, UnpackError, unpacker
+
+CLIENT_CLOSED_REQUEST = 499
+"""Status of a request whose client left before there was one."""
+
+CUT = "upstream_aborted"
+
+_ERROR_TYPE = re.compile(r"[\w.-]{1,64}")
+_EVENTS, _JSON, _NOTHING = range(3)
+
+
+class Ending(Enum):
+    """How an exchange ended."""
+
+    WHOLE = "whole"
+    CUT = "cut"
+    CLIENT_LEFT = "client_left"
+
+
+class Caller(NamedTuple):
+    """What is known of a request before its body.
+
+    Attributes:
+        started: Unix seconds.
+        attributes: values of the configured attributes, in their order.
+    """
+
+    request_id: str
+    trace_id: str
+    provider: str
+    started: float
+    attributes: tuple[str, ...]
+
+
+class Observation:
+    """Sees the parts of one exchange, in order; holds as much of a body as `most_bytes`."""
+
+    def __init__(self, api: Api, caller: Caller, most_bytes: int) -> None:
+        self._caller = caller
+        self._most_bytes = most_bytes
+        self._asked = Asked(api)
+        self._findings = Findings()
+        self._status = CLIENT_CLOSED_REQUEST
+        self._error_type = ""
+        self._shape = _NOTHING
+        self._unpack: Unpacker = bytes
+        self._events = EventStream()
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._first_output_s: float | None = None
+        self.is_event_stream = False
+        self.unparsed = 0
+        """Events or bodies that could not be looked into: too long, or not what they say."""
+
+    @property
+    def asked(self) -> Asked:
+        """What the body asks for, as far as it was seen."""
+        return self._asked
+
+    @property
+    def findings(self) -> Findings:
+        """What the answer has told so far."""
+        return self._findings
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the answer's status is 2xx."""
+        return 200 <= self._status < 300
+
+    def take_request(self, body: bytes, content_type: bytes) -> None:
+        """See the body of the request, whole."""
+        self._asked = asked(self._asked.api, body, content_type)
+
+    def take_head(self, status: int, content_type: bytes, encoding: bytes) -> None:
+        """See the head of the answer."""
+        self._status = status
+        self.is_event_stream = content_type.startswith(b"text/event-stream")
+        if self.is_event_stream:
+            self._shape = _EVENTS
+        elif b"json" in content_type:
+            self._shape = _JSON
+        try:
+            self._unpack = unpacker(encoding)
+        except UnpackError:
+            self._give_up()
+
+    def take_part(self, data: bytes, elapsed_s: float) -> None:
+        """See a part of the answer's body, as packed as it goes through.
+
+        Args:
+            elapsed_s: since the request.
+        """
+        if self._shape == _NOTHING:
+            return
+        try:
+            data = self._unpack(data)
+        except UnpackError:
+            self._give_up()
+            return
+        if self._shape == _EVENTS:
+            for event in self._events.feed(data):
+                self._take_event(event, elapsed_s)
+            return
+        self._size += len(data)
+        if self._size > self._most_bytes:
+            self._give_up()
+            return
+        self._parts.append(data)
+
+    def take_message(self, message: bytes) -> None:
+        """See a message of a WebSocket; each answer in a session tells its own usage."""
+        try:
+            document = decode_answer(message)
+        except msgspec.DecodeError:
+            return  # Sound, and whatever else there is.
+        one = Findings()
+        one.take(document)
+        self._findings.add(one)
+
+    def take_error(self, status: int, error_type: str) -> None:
+        """See that the answer is the proxy's own."""
+        self._status = status
+        self._error_type = error_type
+        self._shape = _NOTHING
+
+    def _give_up(self) -> None:
+        self._shape = _NOTHING
+        self._parts.clear()
+        self.unparsed += 1
+
+    def _take_event(self, event: bytes, elapsed_s: float) -> None:
+        if event.startswith(b"[DONE]"):
+            self._findings.is_final = True
+            return
+        try:
+            self._findings.take(decode_answer(event))
+        except msgspec.DecodeError:
+            self.unparsed += 1
+            return
+        if self._first_output_s is None and self._findings.has_output:
+            self._first_output_s = elapsed_s
+
+    def end(self, ending: Ending, elapsed_s: float) -> Record:
+        """The record, once the exchange is over."""
+        if self._shape == _EVENTS:
+            for event in self._events.end():
+                self._take_event(event, elapsed_s)
+        elif self._shape == _JSON and self._parts:
+            self._take_body()
+        return self._record(ending, elapsed_s)
+
+    def _take_body(self) -> None:
+        try:
+            document = decode_answer(b"".join(self._parts))
+            self._findings.take(document)
+            if self._asked.api.operation == "image_generation" and self.succeeded:
+                self._findings.count_images(document)
+        except msgspec.DecodeError:
+            self.unparsed += 1
+
+    def _record(self, ending: Ending, elapsed_s: float) -> Record:
+        found, wanted = self._findings, self._asked
+        error_type = self._outcome(ending)
+        kind = Kind(
+            model=name(wanted.model),
+            response_model=name(found.model),
+            provider=self._caller.provider,
+            operation=wanted.api.operation,
+            status_code=self._status,
+            error_type=error_type,
+            streamed=self.is_event_stream or (wanted.streamed and not self.succeeded),
+            cache_hit=False,
+            finish_reason=name(found.finish_reason),
+            attributes=self._caller.attributes,
+            currency="",
+        )
+        is_speech = wanted.api.operation == "speech" and self.succeeded
+        return Record(
+            request_id=self._caller.request_id,
+            trace_id=self._caller.trace_id,
+            kind=kind,
+            start_time=self._caller.started,
+            latency=elapsed_s,
+            time_to_first_token=self._first_output_s,
+            input_tokens=found.input_tokens,
+            output_tokens=found.output_tokens,
+            total_tokens=found.total_tokens,
+            cached_input_tokens=found.cached_input_tokens,
+            cache_creation_input_tokens=found.cache_creation_input_tokens,
+            reasoning_output_tokens=found.reasoning_output_tokens,
+            images=found.images,
+            seconds=found.seconds,
+            characters=wanted.characters
+            if is_speech and found.characters is None
+            else found.characters,
+        )
+
+    def _outcome(self, ending: Ending) -> str:
+        """The error type, "" for a success."""
+        if self._error_type:
+            return self._error_type
+        ended = self._findings.is_final
+        if ending is Ending.CLIENT_LEFT and not (ended and self.succeeded):
+            return CLIENT_ABORTED
+        if not self.succeeded:
+            return _error_type(self._findings.error_type) or str(self._status)
+        if self._findings.error_type:
+            return _error_type(self._findings.error_type) or "error"
+        if self.is_event_stream:
+            return "" if ended or (ending is Ending.WHOLE and self._has_end()) else STREAM_ABORTED
+        return CUT if ending is Ending.CUT else ""
+
+    def _has_end(self) -> bool:
+        """Whether a stream that stopped in good order had come to its end."""
+        api, found = self._asked.api, self._findings
+        return bool(not api.streams_end or self._shape != _EVENTS or found.finish_reason)
+
+
+def _error_type(text: str) -> str:
+    """A provider's name of an error, "" if it is more of a sentence."""
+    return text if _ERROR_TYPE.fullmatch(text) else ""

@@ -1,0 +1,117 @@
+"""WebSockets: bytes both ways, untouched, while a copy of the upstream's is looked into."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
+
+from exporter.sources.proxy.upstream import Connection, UpstreamError
+
+LONGEST_MESSAGE = 1 << 20
+"""Bytes of a message that is looked into; the usage comes in small ones, sound in large ones."""
+
+TEXT, CONTINUATION = 1, 0
+
+
+class _ToUpstream:
+    """Takes the client's bytes in the place of a parser of aiohttp's."""
+
+    def __init__(self, connection: Connection, ended: asyncio.Event) -> None:
+        self._connection = connection
+        self._ended = ended
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._connection.write(bytes(data))
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._ended.set()
+
+
+async def tunnel(
+    request: web.BaseRequest, connection: Connection, watch: Callable[[bytes], None]
+) -> None:
+    """Carry bytes until one side ends.
+
+    Args:
+        watch: is given each text message of the upstream's.
+
+    Raises:
+        ConnectionError: the client left first.
+    """
+    ended = asyncio.Event()
+    request.protocol.set_parser(_ToUpstream(connection, ended))  # type: ignore[arg-type]
+    messages = Messages()
+    leaving = asyncio.create_task(ended.wait())
+    try:
+        while True:
+            reading = asyncio.ensure_future(connection.read())
+            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                reading.cancel()
+                return
+            data = reading.result()
+            if not data:
+                return
+            if request.transport is None:
+                return
+            request.transport.write(data)
+            for message in messages.feed(data):
+                watch(message)
+            await request.writer.drain()
+    except UpstreamError:
+        return  # The client sees the same end.
+    finally:
+        leaving.cancel()
+
+
+class Messages:
+    """The text messages in a stream of frames that are not masked (RFC 6455, section 5.2)."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._message: list[bytes] = []
+        self._is_text = False
+        self._skip = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The messages that end in these bytes."""
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
+        self._data += data
+        while (frame := self._frame()) is not None:
+            is_last, opcode, payload = frame
+            if opcode == TEXT:
+                self._message, self._is_text = [payload], True
+            elif opcode == CONTINUATION and self._is_text:
+                if sum(map(len, self._message)) <= LONGEST_MESSAGE:
+                    self._message.append(payload)
+            elif opcode < 8:
+                self._is_text = False
+            if is_last and opcode < 8 and self._is_text:
+                self._is_text = False
+                yield b"".join(self._message)
+
+    def _frame(self) -> tuple[bool, int, bytes] | None:
+        """Whether it ends its message, its opcode and its payload; None if it is not whole yet."""
+        data = self._data
+        if len(data) < 2:
+            return None
+        size, begin = data[1] & 0x7F, 2
+        if size >= 126:
+            begin = 4 if size == 126 else 10
+            if len(data) < begin:
+                return None
+            size = int.from_bytes(data[2:begin], "big")
+        is_last, opcode = bool(data[0] & 0x80), data[0] & 0x0F
+        if size > LONGEST_MESSAGE:
+            self._skip = max(0, begin + size - len(data))
+            del data[: begin + size]
+            return is_last, opcode, b""
+        if len(data) < begin + size:
+            return None
+        payload = bytes(data[begin : begin + size])
+        del data[: begin + size]
+        return is_last, opcode, payload

@@ -1,0 +1,213 @@
+"""The bookkeeping of one exchange. Whatever goes wrong here must not be felt by the traffic."""
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+
+from exporter.record import Record
+from exporter.sources.proxy import headers as h
+from exporter.sources.proxy.apis import TASK, Api, path_class, task_of
+from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.observation import Caller, Ending, Observation
+from exporter.sources.proxy.tasks import Tasks
+from exporter.sources.proxy.unpacking import UnpackError, unpacker
+
+log = structlog.get_logger(__name__)
+
+FINGERPRINT_DIGITS = 12
+
+LONGEST_ATTRIBUTE = 256
+
+RATE_LIMITS = (
+    (b"x-ratelimit-remaining-requests", "request"),
+    (b"x-ratelimit-remaining-tokens", "token"),
+    (b"anthropic-ratelimit-requests-remaining", "request"),
+    (b"anthropic-ratelimit-tokens-remaining", "token"),
+)
+"""Headers by which providers say what is left, and of what."""
+
+
+class Sink(Protocol):
+    """Takes records; False where there is no room."""
+
+    def offer(self, item: Record) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the watches of a proxy share.
+
+    Attributes:
+        attributes: header, in lower case, of each attribute of a record; b"" for none.
+        fingerprint: number of the attribute that takes the key's fingerprint, and the HMAC's key.
+        most_copied: bytes of a body that are looked into.
+    """
+
+    source: str
+    attributes: tuple[bytes, ...]
+    fingerprint: tuple[int, bytes] | None
+    most_copied: int
+    tasks: Tasks
+    sink: Sink
+    metrics: ProxyMetrics
+
+    def caller(self, found: Mapping[bytes, bytes], provider: str, request_id: bytes) -> Caller:
+        """Who asks, by the headers."""
+        values = [
+            found.get(name, b"").decode("utf-8", "replace")[:LONGEST_ATTRIBUTE]
+            for name in self.attributes
+        ]
+        if self.fingerprint is not None:
+            place, secret = self.fingerprint
+            key = found.get(b"authorization") or found.get(b"x-api-key") or b""
+            digest = hmac.digest(secret, key.removeprefix(b"Bearer "), "sha256") if key else b""
+            values[place] = digest.hex()[:FINGERPRINT_DIGITS]
+        return Caller(
+            request_id=request_id.decode("ascii"),
+            trace_id=h.trace_id(found.get(b"traceparent", b"")),
+            provider=provider,
+            started=time.time(),
+            attributes=tuple(values),
+        )
+
+
+class Watch:
+    """Counts one exchange, from the moment that it is made.
+
+    Args:
+        provider: in series.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        api: Api,
+        path: str,
+        found: Mapping[bytes, bytes],
+        provider: str,
+        request_id: bytes,
+    ) -> None:
+        self._began = perf_counter()
+        self._books = books
+        self._api = api
+        self._path = path
+        self._found = found
+        self._provider = provider or api.family
+        caller = books.caller(found, self._provider, request_id)
+        self._observation = Observation(api, caller, books.most_copied)
+        self._counts = True
+        self._active = False
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the answer is one."""
+        return self._observation.is_event_stream
+
+    def request(self, body: bytes) -> None:
+        """The request's body is there, whole."""
+
+        def take() -> None:
+            packed = self._found.get(b"content-encoding", b"")
+            try:
+                plain = unpacker(packed)(body) if packed else body
+            except UnpackError:
+                return
+            self._observation.take_request(plain, self._found.get(b"content-type", b""))
+
+        self._count(take)
+
+    def sent(self) -> None:
+        """The request goes to the upstream."""
+        model = self._observation.asked.model
+        gauges = self._books.metrics.gauges
+        self._entered = gauges.enter(model, self._provider, self._api.operation)
+        self._active = True
+
+    def answer(self, status: int, answer: Mapping[bytes, bytes]) -> None:
+        """The answer's head is there."""
+
+        def take() -> None:
+            self._observation.take_head(
+                status,
+                answer.get(b"content-type", b"").lower(),
+                answer.get(b"content-encoding", b""),
+            )
+            for name, unit in RATE_LIMITS:
+                if (left := answer.get(name)) is not None and left.isdigit():
+                    self._books.metrics.gauges.remains(
+                        self._observation.asked.model,
+                        self._provider,
+                        self._api.operation,
+                        unit,
+                        float(left),
+                    )
+
+        self._count(take)
+
+    def part(self, data: bytes) -> None:
+        """A part of the answer is on its way."""
+        if data:
+            elapsed_s = perf_counter() - self._began
+            self._count(lambda: self._observation.take_part(data, elapsed_s))
+
+    def message(self, data: bytes) -> None:
+        """A message of a WebSocket is on its way."""
+        self._count(lambda: self._observation.take_message(data))
+
+    def switched(self) -> None:
+        """The upstream agreed to a WebSocket: the session is one request, and so far a success."""
+        self._observation.take_head(200, b"", b"")
+
+    def error(self, status: int, error_type: str) -> None:
+        """The answer is the proxy's own."""
+        self._observation.take_error(status, error_type)
+
+    def end(self, ending: Ending) -> None:
+        """The exchange is over: its record goes on."""
+        if self._active:
+            self._books.metrics.gauges.leave(self._entered)
+        elapsed_s = perf_counter() - self._began
+        self._count(lambda: self._end(ending, elapsed_s))
+
+    def _end(self, ending: Ending, elapsed_s: float) -> None:
+        source, metrics = self._books.source, self._books.metrics
+        if not self._api.is_known:
+            metrics.passed.labels(source, path_class(self._path)).inc()
+            return
+        record = self._observation.end(ending, elapsed_s)
+        if self._observation.unparsed:
+            metrics.unparsed.labels(source).inc(self._observation.unparsed)
+        if not record.kind.error_type and self._api is not TASK:
+            metrics.gauges.succeeded(record.kind.model)
+        counted = self._counted_now(record)
+        if counted is not None and not self._books.sink.offer(counted):
+            metrics.records_lost.labels(source).inc()
+
+    def _counted_now(self, record: Record) -> Record | None:
+        """The record, but one of an asynchronous call counts when the call is done."""
+        findings = self._observation.findings
+        if self._api is TASK:
+            return self._books.tasks.look(task_of(self._path), findings, record)
+        if findings.task and not record.kind.error_type:
+            self._books.tasks.begin(findings.task, record)
+            return None
+        return record
+
+    def _count(self, step: Callable[[], None]) -> None:
+        if not self._counts:
+            return
+        try:
+            step()
+        except Exception as error:
+            self._counts = False
+            self._books.metrics.accounting_failures.labels(self._books.source).inc()
+            log.error(
+                "a request went through and cannot be counted",
+                source=self._books.source,
+                error=type(error).__name__,
+            )

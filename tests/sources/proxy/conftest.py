@@ -1,0 +1,117 @@
+"""A proxy before a fake upstream, both real servers on an event loop in a thread."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from exporter.record import Record
+from exporter.sources.inbox import Inbox
+from exporter.sources.proxy import ProxyMetrics, ProxyServer
+from exporter.sources.proxy.config import ProxyConfig
+from tests.sources.proxy.upstreams import Answer, Loop, Upstream
+from tests.waiting import wait_until
+from tests.web.serving import Answer as Got
+from tests.web.serving import closing_connection, request
+
+
+@dataclass
+class Proxied:
+    """A proxy, the upstream behind it, and the records that came of it."""
+
+    upstream: Upstream
+    server: ProxyServer
+    inbox: Inbox[Record]
+    registry: CollectorRegistry
+    loop: Loop
+    taken: list[Record] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return self.server.addresses[0][1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def records(self, count: int) -> Sequence[Record]:
+        """All records so far, once there are as many."""
+
+        def enough() -> bool:
+            self.taken += self.inbox.take(1000)
+            return len(self.taken) >= count
+
+        wait_until(enough, 10, f"{count} records")
+        assert len(self.taken) == count
+        return self.taken
+
+    def record(self) -> Record:
+        return self.records(1)[0]
+
+    def ask(self, path: str, body: Any = None, method: str = "", **headers: str) -> Got:
+        """One request; a body that is no bytes is sent as JSON; header names have _ for -."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        if data is not None:
+            named.setdefault("Content-Type", "application/json")
+        with closing_connection(self.port) as connection:
+            verb = method or ("GET" if data is None else "POST")
+            return request(connection, path, verb, named, data)
+
+    @contextmanager
+    def raw(self, *sent: bytes) -> Iterator[socket.socket]:
+        """A socket to the proxy after it sent `sent`; waits 10 s at most for anything."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            for part in sent:
+                connection.sendall(part)
+            yield connection
+
+    def metric(self, name: str, **labels: str) -> float:
+        full = f"llm_gateway_exporter_proxy_{name}"
+        return self.registry.get_sample_value(full, {"source": "edge", **labels}) or 0
+
+    def gauge(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+StartProxy = Callable[..., Proxied]
+
+
+@pytest.fixture
+def start_proxy() -> Iterator[StartProxy]:
+    """Starts a proxy before an upstream that answers as it is told; both end with the test."""
+    loop = Loop()
+    started: list[Proxied] = []
+
+    def start(
+        answer: Answer,
+        names: Sequence[str] = (),
+        tls: Any = None,
+        reads_bodies: bool = True,
+        **options: Any,
+    ) -> Proxied:
+        upstream = Upstream(loop, answer, reads_bodies)
+        upstream.start(tls)
+        scheme = "https" if tls else "http"
+        options.setdefault("upstream", f"{scheme}://127.0.0.1:{upstream.port}")
+        config = ProxyConfig.model_validate({"listen": "127.0.0.1:0", **options})
+        registry = CollectorRegistry()
+        inbox: Inbox[Record] = Inbox(10_000, threading.Event())
+        server = ProxyServer("edge", config, names, inbox, ProxyMetrics(registry))
+        loop.run(server.start())
+        started.append(Proxied(upstream, server, inbox, registry, loop))
+        return started[-1]
+
+    yield start
+    for each in started:
+        loop.run(each.server.stop(1))
+        each.upstream.stop()
+    loop.close()
+    assert [problem for each in started for problem in each.upstream.problems] == []
+    assert sum(each.metric("accounting_failures_total") for each in started) == 0
