@@ -145,8 +145,7 @@ class Backlog:
         return tuple(found)
 
     def _open(self, name: DayName) -> OpenDay | None:
-        published = None if name.part else self._published()
-        return self._days.open(self._directory, name, published)
+        return self._days.open(self._directory, name, self._published())
 
     def _forget_deleted(self, names: Sequence[DayName]) -> None:
         for name in self._ends.keys() | self._cursors.keys():

@@ -58,6 +58,8 @@ class GrpcTransport:
         except grpc.FutureCancelledError:
             raise DeliveryError("stopped") from None
         except grpc.RpcError as error:
+            if self._channel is None:
+                raise DeliveryError("stopped") from None
             self.abort()
             raise _refusal(error, list(headers.values())) from None
         except SecretError as error:
