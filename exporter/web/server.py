@@ -93,8 +93,9 @@ class WebServer:
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_s)
+        scrape = Scrapes(exposition).handle
         self.add_routes(
-            [web.get("/metrics", Scrapes(exposition).handle)],
+            [web.get("/metrics", scrape, allow_head=False), web.head("/metrics", scrape)],
             admits=(lambda _: True) if open_metrics else None,
         )
         self._listener: Listener | None = None

@@ -124,6 +124,14 @@ def test_an_unknown_user_costs_as_much_as_a_known_one(checks: Checks) -> None:
     assert (len(checks.hashes), len(costs)) == (2, 1)
 
 
+def test_metrics_can_be_opened_and_nothing_else_with_them(serve: Serve, users_file: Path) -> None:
+    served = serve(web_config=users_file, open_metrics=True)
+    assert served.ask("/metrics").status == 200
+    assert served.ask("/metrics", method="HEAD").status == 200
+    assert served.ask("/").status == 401
+    assert served.ask("/metrics/").status != 200
+
+
 def test_an_unknown_user_is_not_let_in_by_a_known_ones_password(checks: Checks) -> None:
     auth = BasicAuth()
     assert admits(auth, "prometheus", "secret", USERS)

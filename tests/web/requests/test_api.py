@@ -20,6 +20,7 @@ from exporter.requestlog.request import FIELDS
 from exporter.web.requests import request_routes
 from tests.requestlog.logging_requests import NOON, Logging, a_request, day_text
 from tests.web.serving import Answer, Serve, Served
+from tests.web.test_security import basic, hash_of
 
 
 def some(count: int, **kwargs: Any) -> list[Record]:
@@ -161,6 +162,22 @@ def test_answers_are_not_kept_by_browsers_and_not_for_other_sites(
         assert headers["cache-control"] == "no-store"
         assert "access-control-allow-origin" not in headers
     assert served.ask("/api/v1/requests", method="POST").status == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/requests", "/api/v1/requests", "/api/v1/requests/x", "/api/v1/requests/export",
+     "/api/v1/models", "/api/v1/openapi.json", "/static/requests.js"],
+)  # fmt: skip
+def test_page_and_api_ask_for_the_password(
+    log: Logging, serve: Serve, tmp_path: Path, path: str
+) -> None:
+    web_config = tmp_path / "web.yaml"
+    web_config.write_text(json.dumps({"basic_auth_users": {"ops": hash_of("secret")}}))
+    routes = request_routes(lambda: log.search, tuple)
+    served = serve(*routes, web_config=web_config, open_metrics=True)
+    assert served.ask(path).status == 401
+    assert served.ask(path, headers=basic("ops", "secret")).status in (200, 404)
 
 
 HOSTILE = {
