@@ -55,8 +55,8 @@ def measure() -> str:
     return (
         f"{LINES:,} lines of {size:.0f} bytes on one core, median of {ROUNDS} rounds by CPU time, "
         "that of Python's imports left out; equal totals checked. `ours` makes every count durable "
-        "(`synchronous=FULL`) together with its position; the others keep nothing. `floor` only reads "
-        "and splits.\n\n"
+        "(`synchronous=FULL`) together with its position; the others keep nothing. `floor` only "
+        "reads and splits.\n\n"
         + table(["", "thousand lines a CPU second", "times naive", "peak MiB"], rows)
         + f"\n\nmtail takes {runs['mtail'].cpu_s / runs['ours'].cpu_s:.1f} times our CPU time."
     )

@@ -77,7 +77,7 @@ def _ledger() -> Ledger:
             row = ledger.row(instrument, labels + rest)
             family = ledger[instrument]
             additions.add(
-                family, np.array([row]), random.integers(0, 1000, (1, family.width)) + 0.5
+                family, np.array([row]), np.floor(random.random((1, family.width)) * 1000)
             )
         if sum(len(family) * (family.width + 1) for family in ledger) >= SAMPLES:
             break

@@ -42,7 +42,8 @@ class Metrics:
     """The metrics about the exporter itself; they outlive a change of configuration."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # In the text format they would be series of their own.
+        # In the text format they would be series of their own.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.process = ProcessMetrics(self.registry)
         self.pipeline = PipelineMetrics(self.registry)

@@ -24,7 +24,7 @@ _BARE_VALUE = re.compile(r'[^\s"=\\]+')
 _NOT_IN_KEYS = re.compile(r"[^\w.-]", re.ASCII)
 
 
-def configure(level: Level, format: Format) -> None:  # noqa: A002 - the flag is --log.format
+def configure(level: Level, format: Format) -> None:
     """Send structlog's and the standard library's loggers to standard error, from `level` up.
 
     Timestamps are UTC, RFC 3339. Calling it again replaces what was set before.

@@ -118,7 +118,8 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 def test_the_example_is_a_valid_configuration() -> None:
     loaded = load_config(EXAMPLE)
-    assert [source.name for source in loaded.sources] == ["litellm", "house", "edge", "proxied", "push"]
+    names = [source.name for source in loaded.sources]
+    assert names == ["litellm", "house", "edge", "proxied", "push"]
     assert loaded.prices[0].cached_input == 0.16
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ class Truth:
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path, start_prometheus: StartPrometheus) -> Prometheus:
+def prometheus(tmp_path: Path, start_prometheus: StartPrometheus) -> Iterator[Prometheus]:
     config = tmp_path / "config.yaml"
     config.write_text(
         json.dumps(
