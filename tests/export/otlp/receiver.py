@@ -39,14 +39,14 @@ class Answer:
 
     Attributes:
         status: of HTTP; of gRPC the code's name. "" takes the request.
-        retry_after_s: asked for with a refusal.
+        retry_after_s: asked for with a refusal; of HTTP, text is sent as it is.
         refused: points or records that are not taken, of a request that is.
         hangs: no answer at all, until the receiver ends.
         breaks: the connection is closed in the middle of the answer (HTTP).
     """
 
     status: str = ""
-    retry_after_s: int | None = None
+    retry_after_s: int | str | None = None
     refused: int = 0
     message: str = ""
     hangs: bool = False
@@ -233,7 +233,7 @@ class GrpcReceiver(Receiver):
             if answer.retry_after_s is not None:
                 status = Status(code=code.value[0], message=answer.message)
                 info = RetryInfo()
-                info.retry_delay.seconds = answer.retry_after_s
+                info.retry_delay.seconds = int(answer.retry_after_s)
                 status.details.add().Pack(info)
                 context.set_trailing_metadata(
                     (("grpc-status-details-bin", status.SerializeToString()),)

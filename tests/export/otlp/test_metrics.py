@@ -1,5 +1,6 @@
 """Metrics by OTLP, against receivers made of opentelemetry-proto's own services."""
 
+import email.utils
 import ssl
 import time
 from collections.abc import Iterator
@@ -260,6 +261,40 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks(
         wait_until(lambda: receiver.metrics)
     refused, taken = receiver.arrived[:2]
     assert taken - refused >= 1
+
+
+def test_a_receiver_may_say_until_when_it_wants_to_be_left_alone(
+    counted: Counting, tmp_path: Path
+) -> None:
+    with HttpReceiver() as receiver:
+        until = email.utils.formatdate(time.time() + 2, usegmt=True)  # In whole seconds.
+        receiver.answers.append(Answer(status="503", retry_after_s=until))
+        with pushing(counted.ledger, tmp_path, endpoint(receiver.url)):
+            wait_until(lambda: receiver.metrics)
+    refused, taken = receiver.arrived[:2]
+    assert taken - refused > 0.8
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "nan", "inf", "1e400"])
+def test_a_retry_after_that_makes_no_sense_is_ignored(
+    counted: Counting, tmp_path: Path, nonsense: str
+) -> None:
+    with HttpReceiver() as receiver:
+        receiver.answers.append(Answer(status="503", retry_after_s=nonsense))
+        with pushing(counted.ledger, tmp_path, endpoint(receiver.url)):
+            wait_until(lambda: receiver.metrics)
+
+
+def test_histograms_may_be_exponential(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    to = endpoint(receiver.url, protocol=protocol(receiver), histograms="exponential")
+    with pushing(counted.ledger, tmp_path, to):
+        wait_until(lambda: receiver.metrics)
+    kinds = {metric.name: metric.WhichOneof("data") for metric in receiver.all_metrics()}
+    assert kinds[REQUEST_DURATION.name] == "exponential_histogram"
+    point = receiver.points(REQUEST_DURATION.name)[0]
+    assert (point.count, point.sum, sum(point.positive.bucket_counts)) == (1, 0.5, 1)
 
 
 def test_a_receiver_that_hangs_is_given_up_and_holds_nothing_up(
