@@ -6,7 +6,7 @@ read from whole columns.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -223,7 +223,7 @@ class Keys:
             self._columns.append((column, reduced))
         return self._columns.index((column, reduced))
 
-    def zipped(self, columns: Sequence[Column], rows: int) -> list[RawKey]:
+    def zipped(self, columns: Sequence[Column], rows: int) -> Iterable[RawKey]:
         """One raw key a row."""
         if not self._columns:
             return [()] * rows
@@ -231,7 +231,7 @@ class Keys:
             columns[column] if reduced is None else reduced(columns[column])
             for column, reduced in self._columns
         )
-        return list(zip(*parts, strict=True))
+        return zip(*parts, strict=True)
 
     def reader(self, field: Text | None) -> NameReader:
         """The field's value in a raw key, None where absent."""
