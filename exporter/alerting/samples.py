@@ -83,7 +83,7 @@ def _around(
     above = Fraction(floor(limit) + 1) if whole else limit + step
     below = Fraction(ceil(limit) - 1) if whole else limit - step
     above = limit if most is not None and above > most else above
-    below = limit if below < 0 else below
+    below = max(below, Fraction(0))
     return (above, below) if alert.rising else (below, above)
 
 

@@ -64,7 +64,7 @@ def test_a_backtest_tells_when_alerts_would_have_fired(past: Prometheus, tmp_pat
     rows = {tuple(line.split()[:2]): line.split()[2:] for line in result.output.splitlines()[1:]}
     fired, duration, picture = rows["ErrorRate", "warning"]
     assert fired == "1"
-    assert duration in ("25m", "30m", "35m")
+    assert duration in ("25m", "30m"), "the first of two windows does not fire yet"
     middle = picture.index("█")
     assert 0.3 < middle / len(picture) < 0.5
     assert set(picture) == {"·", "█"}

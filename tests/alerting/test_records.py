@@ -1,0 +1,50 @@
+"""Amounts are what happened: births, restarts and gaps of counters, as promtool evaluates them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.alerting.rulefile import yaml_text
+from tests.alerting.rulefiles import one_alert, told, written
+
+GROWTH = 'model:llm_gateway_requests:delta5m{gen_ai_request_model="m"}'
+SERIES = 'llm_gateway_requests_total{error_type="",gen_ai_request_model="m",instance="%s"}'
+
+
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [
+        pytest.param({"a": "0 0 3 3 7 9 9"}, {"5m": 9, "6m": 9}, id="plain"),
+        pytest.param({"a": "0 5 5 5 5 5 5"}, {"5m": 5, "6m": 0}, id="leaves the window"),
+        pytest.param({"a": "_ _ 0 4 4 4 4"}, {"5m": 4, "6m": 4}, id="born at zero"),
+        pytest.param({"a": "_ _ 900 903 903 903 903"}, {"5m": 3, "6m": 3}, id="met late"),
+        pytest.param({"a": "0 8 8 2 2 2 2"}, {"5m": 10, "6m": 2}, id="began anew"),
+        pytest.param({"a": "0 1 stale _ 6 6 6"}, {"5m": 6, "6m": 5}, id="a failed scrape"),
+        pytest.param({"a": "0 2 2 2 2 2 2", "b": "0 0 0 5 5 5 5"}, {"5m": 7}, id="replicas"),
+    ],
+)
+def test_amounts(
+    series: dict[str, str], expected: dict[str, int], promtool: Path, tmp_path: Path
+) -> None:
+    made = written(one_alert(metric="requests", severities={"info": 1000}), tmp_path)
+    (rules,) = (made / "prometheus").glob("*.yaml")
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": SERIES % instance, "values": values} for instance, values in series.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": GROWTH,
+                "eval_time": time,
+                "exp_samples": [{"labels": GROWTH, "value": value}],
+            }
+            for time, value in expected.items()
+        ],
+    }
+    document = {"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}
+    file = tmp_path / "amounts.yaml"
+    file.write_text(yaml_text(document))
+    assert yaml.safe_load(file.read_text()) == document
+    told(promtool, "test", "rules", file)
