@@ -161,6 +161,8 @@ def _mistake(request: web.BaseRequest, found: Mapping[bytes, bytes]) -> str | No
     """
     if not request.raw_path.startswith("/"):
         return "the target must be a path"
+    if request.version < (1, 0):
+        return "HTTP/1.0 is the oldest that is understood"
     host = found.get(b"host")
     if host is None and request.version >= (1, 1):
         return "a Host header is needed"
