@@ -6,6 +6,7 @@ import gzip
 import math
 import ssl
 import time
+from io import BytesIO
 
 import aiohttp
 from google.protobuf.message import DecodeError
@@ -78,7 +79,10 @@ class HttpTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
             ) as session,
             session.post(
-                self._destination.url, data=request, headers=headers, allow_redirects=False
+                self._destination.url,
+                data=BytesIO(request),  # Sent in parts; aiohttp warns of whole bodies over 1 MiB.
+                headers=headers,
+                allow_redirects=False,
             ) as answer,
         ):
             body = await _limited(answer.content)
