@@ -16,6 +16,10 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "lines": ("Log lines", lines.measure),
     "litellm": ("LiteLLM's 12 KB lines", lines.measure_litellm),
     "scrape": ("Scrapes", lambda: importlib.import_module("benchmarks.scrape").measure()),
+    "requests": (
+        "Request log",
+        lambda: importlib.import_module("benchmarks.request_log").measure(),
+    ),
     "otlp": ("OTLP", lambda: importlib.import_module("benchmarks.otlp").measure()),
 }
 """Modules that import much are imported late: a child's peak memory begins with its parent's."""

@@ -14,6 +14,8 @@ from exporter.engine import Engine, Metrics
 from exporter.store.state import StateStore
 from exporter.vocabulary import InstrumentKind
 
+REQUEST_LOG = "--request-log"
+
 
 def totals(engine: Engine) -> dict[str, float]:
     """Each instrument's sum over its series, by the names of a Prometheus exposition."""
@@ -29,8 +31,11 @@ def totals(engine: Engine) -> dict[str, float]:
 
 
 def main() -> None:
-    """Arguments: the log, its format (a name, or a file with a mapping), then extra attributes."""
-    log, format_, *attributes = sys.argv[1:]
+    """Arguments: the log, its format (a name, or a file with a mapping), then extra attributes.
+
+    With `--request-log` among them, each request is logged as well.
+    """
+    log, format_, *attributes = [word for word in sys.argv[1:] if word != REQUEST_LOG]
     with tempfile.TemporaryDirectory() as directory:
         mapping = Path(format_)
         config = {
@@ -42,6 +47,7 @@ def main() -> None:
                 }
             ],
             "labels": {"attributes": attributes},
+            "request_log": {"enabled": REQUEST_LOG in sys.argv, "retention": "3650d"},
         }
         text = json.dumps(config)
         if mapping.exists():
