@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 import trustme
 from prometheus_client import CollectorRegistry
 
 from exporter.export.otlp import metric_work, sender
-from exporter.vocabulary import REQUEST_DURATION, REQUESTS, TOKENS
+from exporter.ledger import Additions, Ledger
+from exporter.vocabulary import IDENTITY, REQUEST_DURATION, REQUESTS, TOKENS
 from tests.counting import Counting, a_kind, a_record, counting
 from tests.export.otlp.pushing import endpoint, metric, pushing, values
 from tests.export.otlp.receiver import Answer, GrpcReceiver, HttpReceiver, Receiver, attributes
@@ -326,6 +328,24 @@ def test_an_endpoint_that_is_away_gets_the_newest_state_when_it_is_back(
         with HttpReceiver(port=port) as receiver:
             wait_until(lambda: output_tokens(receiver))
             assert output_tokens(receiver)[0] == 2 * TOKENS_EACH
+
+
+def test_thousands_of_series_arrive_whole(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metric_work, "REQUEST_BYTES", 3 << 20)
+    ledger, additions, series = Ledger([REQUEST_DURATION], IDENTITY), Additions(), 4000
+    family = ledger[REQUEST_DURATION]
+    for number in range(series):
+        ledger.row(REQUEST_DURATION, (f"model-{number}", "p", "chat", ""))
+    additions.add(family, np.arange(series), np.ones((series, family.width)))
+    ledger.publish(ledger.changes(additions))
+    with pushing(ledger, tmp_path, endpoint(receiver.url, protocol=protocol(receiver))):
+        wait_until(lambda: receiver.metrics)
+    assert receiver.metrics[0].ByteSize() > 1 << 20
+    points = receiver.points(REQUEST_DURATION.name)[:series]
+    models = {attributes(point)["gen_ai.request.model"] for point in points}
+    assert len(models) == series
 
 
 def test_several_endpoints_do_not_wait_for_each_other(counted: Counting, tmp_path: Path) -> None:
