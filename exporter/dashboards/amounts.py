@@ -131,7 +131,9 @@ class Amounts:
         state = call("last_over_time", created.select(period.length, period.end))
         complete = binary(known, "or", binary(state, ">=", period.began))
         one = binary(binary(state, "*", number(0)), "+", number(1))
-        return binary(binary(complete, "*", number(0)), "or", one)
+        both = binary(binary(complete, "*", number(0)), "or", one)
+        # An exporter has two of these series for a while, when one of its other labels changed.
+        return aggregate("min", both, by=self._options.identity)
 
     def _reset_proof(self, series: Series, period: Period) -> Promql:
         """The sum of the steps between scrapes; a step down is a counter that began again at zero.

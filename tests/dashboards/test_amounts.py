@@ -128,6 +128,18 @@ def test_an_exporter_that_is_new_counts_from_zero(
     judge(promtool, tmp_path, Options(), period, at, inputs, {"busy": 700})
 
 
+@periods
+def test_an_exporter_whose_state_is_told_of_twice_is_one_exporter(
+    promtool: Path, tmp_path: Path, period: Period, at: str
+) -> None:
+    state = {
+        "series": f'{CREATED}{{job="exporter",instance="known",version="2"}}',
+        "values": "_x200 -100000x400",
+    }
+    inputs = [state, *series("known", STEADY)]
+    judge(promtool, tmp_path, Options(), period, at, inputs, COUNTED)
+
+
 def test_a_minute_is_counted_to_the_unit(promtool: Path, tmp_path: Path) -> None:
     inputs = series("known", {"old": "1000+10x600"})
     judge(promtool, tmp_path, Options(), MINUTE, "2h", inputs, {"old": 20})
