@@ -166,7 +166,7 @@ def _fill(directory: Path, now: float) -> list[str]:
             log.committed()
             log.tend()
     clock[0] = now
-    for _ in range(ROWS // BATCH):
+    for _ in range(ROWS // BATCH + 3 * DAYS):
         log.tend()
     log.close()
     return ids
@@ -247,8 +247,9 @@ def _load(directory: Path) -> str:
     log.close()
     return (
         f"{LOAD_ROWS_A_SECOND:,} requests a second for {LOAD_S} s, beside 20 searches a second "
-        f"and an export that never ends: commits {_spread(commits)} ms, searches {_spread(searches)} ms "
-        f"(median, p95, most), write-ahead log {wal / 1e6:.1f} MB at most."
+        f"and an export that never ends: commits {_spread(commits)} ms, "
+        f"searches {_spread(searches)} ms (median, p95, most), "
+        f"write-ahead log {wal / 1e6:.1f} MB at most."
     )
 
 

@@ -98,9 +98,12 @@ def insert(database: apsw.Connection, first: int, rows: Rows) -> None:
         "insert into blocks values (?, ?, ?, ?, ?, ?, ?)",
         (*summary, bits(rows.kinds), bits(rows.attributes)),
     )
-    database.executemany(
-        "insert into columns values (?, ?)",
-        [(first * COLUMN_LIMIT + column, data) for column, data in encoded(rows).items()],
+    blobs = encoded(rows)
+    values = ",".join(["(?, ?)"] * len(blobs))
+    # One statement for all: between statements SQLite lets other threads have the interpreter.
+    database.execute(
+        f"insert into columns values {values}",  # noqa: S608 - marks only.
+        [part for id, data in blobs.items() for part in (first * COLUMN_LIMIT + id, data)],
     )
 
 

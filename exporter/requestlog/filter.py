@@ -84,13 +84,18 @@ class _Wanted:
 
 
 class Selection:
-    """A filter, for one day's dictionaries."""
+    """A filter, for one day's dictionaries.
+
+    Attributes:
+        kinds: by number, whether it is looked for.
+    """
 
     def __init__(
         self, wanted: Filter, kinds: Sequence[LoggedKind], attributes: Sequence[Mapping[str, str]]
     ) -> None:
         self._wanted = wanted
         self._kinds = _Wanted(kinds, wanted.wants_kind)
+        self.kinds = self._kinds.table
         self._attributes = (
             _Wanted(attributes, wanted.wants_attributes) if wanted.attributes else None
         )

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import apsw
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter.errors import StateError
 from exporter.requestlog import blocks
@@ -99,17 +100,17 @@ class OpenDay:
         whole = blocks.rows_of(self.database, block)
         return table(whole, places, block.first, str(self.name), self.kinds, self.attributes)
 
-    def count(self, block: Block, wanted: Filter) -> Iterator[tuple[int, int]]:
-        """Numbers of the kinds in a block, and how many of its rows that match have each."""
+    def count(self, block: Block, wanted: Filter) -> NDArray[np.int64]:
+        """How many rows of a block match, by the number of their kind; shape (kinds,)."""
         is_whole = wanted.earliest <= block.earliest and block.latest <= wanted.latest
-        if is_whole and not wanted.attributes and not wanted.min_latency:
+        selection = self.selection(wanted)
+        if is_whole and block.end <= self.rows and not (wanted.attributes or wanted.min_latency):
             kinds = decoded(blocks.read(self.database, block.first, [KIND_COLUMN])).kinds
+            kinds = kinds[selection.kinds[kinds]]
         else:
-            kinds = self.selection(wanted).matches(self.database, block)[2]
-        counts = np.bincount(kinds[: max(0, self.rows - block.first)])
-        for number in np.flatnonzero(counts).tolist():
-            if wanted.wants_kind(self.kinds[number]):
-                yield number, int(counts[number])
+            places, _, kinds = selection.matches(self.database, block)
+            kinds = kinds[places + block.first < self.rows]
+        return np.bincount(kinds, minlength=len(self.kinds))
 
 
 class DictionaryCache:

@@ -15,6 +15,8 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from exporter.requestlog import blocks
 from exporter.requestlog.blocks import Block
 from exporter.requestlog.columns import TEXT_COLUMNS
@@ -138,9 +140,13 @@ class RequestSearch:
         counted: Counter[LoggedKind] = Counter()
         for _, names in self._days(wanted):
             with ExitStack() as files:
-                for file, block in walk.blocks(self._enter(files, names), wanted, None):
-                    for number, count in file.count(block, wanted):
-                        counted[file.kinds[number]] += count
+                opened = self._enter(files, names)
+                totals = {file.name: np.zeros(len(file.kinds), np.int64) for file in opened}
+                for file, block in walk.blocks(opened, wanted, None):
+                    totals[file.name] += file.count(block, wanted)
+            for file in opened:
+                for number in np.flatnonzero(totals[file.name]).tolist():
+                    counted[file.kinds[number]] += int(totals[file.name][number])
             if walk.stopped_at is not None:
                 return Counts(counted, walk.stopped_at)
         return Counts(counted, wanted.earliest)
