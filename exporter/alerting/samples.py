@@ -66,7 +66,7 @@ def samples_of(alert: Alert, threshold: Threshold) -> Samples:
         case Age() | Down() | State():
             traffic = 0
             over, short = _around(alert, limit, Fraction(1), most=_most(kind))
-            few, boundary = None, Value(limit, 0)
+            few, boundary = None, Value(limit, 0) if _is_exact(limit) else None
     quiet = Value(short, traffic)
     return Samples(quiet, quiet, Value(over, traffic), boundary, few, quiet)
 
