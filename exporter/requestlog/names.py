@@ -1,11 +1,10 @@
 """The names of requests, which are written once a day; and how their ids are compared."""
 
+import json
 import re
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
-
-import msgspec
 
 from exporter.record import Kind
 
@@ -80,7 +79,8 @@ class Dictionary:
 
 
 def _json(name: LoggedKind | dict[str, str]) -> str:
-    return msgspec.json.encode(name).decode("utf-8", "replace")
+    """As JSON; halves of surrogate pairs, which no file can hold, become question marks."""
+    return json.dumps(name, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 _PREFIXES = frozenset({"chatcmpl", "cmpl", "msg", "resp", "req", "embd"})

@@ -240,3 +240,10 @@ def test_kinds_may_be_forgotten_between_two_batches(tmp_path: Path) -> None:
         "one": "one",
         "two": "two",
     }
+
+
+def test_half_a_surrogate_pair_from_a_client_does_no_harm(tmp_path: Path) -> None:
+    log = Logging(tmp_path, attributes=["team"])
+    log.write(a_request("id-\ud800", model="\udcff", attributes=("\ud800x",)))
+    [found] = log.search.page(Filter(), 9).requests
+    assert (found.request_id, found.model, found.attributes) == ("id-?", "?", {"team": "?x"})
