@@ -39,6 +39,7 @@ async function load() {
     showPage(answer, query);
   } catch (error) {
     if (error.name === "AbortError") return;
+    requests = [];
     rows.replaceChildren();
     for (const id of ["empty", "older"]) get(id).hidden = true;
     get("error").hidden = false;
