@@ -62,7 +62,7 @@ def incoherences(alert: Alert) -> Iterator[Finding]:
         yield ("minimum_traffic",), f"{alert.metric} is the traffic itself; its threshold is enough"
     if alert.against and metric.traffic is None:
         yield ("against",), f"{alert.metric} is no metric of requests; its change is not watched"
-    if metric.traffic is None and (alert.scope.patterns() or alert.by is not None):
+    if metric.is_own and (alert.scope.patterns() or alert.by is not None):
         key = "scope" if alert.by is None else "by"
         yield (key,), f"{alert.metric} is of the exporter, not of models: it has no {key}"
 

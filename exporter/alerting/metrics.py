@@ -114,10 +114,17 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a gauge says now, the greatest where there are several."""
+    """What a gauge says now.
+
+    Attributes:
+        matchers: of the gauge's series, those that are meant.
+        operation: that makes one value of several.
+    """
 
     name: str
     series: str
+    matchers: tuple[Matcher, ...] = ()
+    operation: str = "max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,11 @@ class Metric:
     group: str
     traffic: Measure | None = None
     by: tuple[str, ...] = ("model",)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is about the exporter, and not about models."""
+        return self.group == _EXPORTER
 
 
 def _measure(instrument: Instrument, name: str, *matchers: Matcher) -> Measure:
@@ -200,6 +212,11 @@ def _type_of_token(kind: str) -> Measure:
 def _own(name: str) -> Measure:
     series = f"llm_gateway_exporter_{name}_total"
     return Measure(series.removesuffix("_total"), series, by=("job", "instance"))
+
+
+def _remaining(unit: str) -> Kind:
+    name = v.RATELIMIT_REMAINING.prometheus_name
+    return State(f"{name}_{unit}", name, (Matcher(v.UNIT, "=", unit),), "min")
 
 
 def _exporter(text: str, kind: Kind, unit: Unit, *more: str) -> Metric:
@@ -276,6 +293,12 @@ METRICS: Mapping[str, Metric] = {
     **_durations("ttft", "time to first token", v.TIME_TO_FIRST_TOKEN),
     **_durations("time_per_output_token", "time per output token", v.TIME_PER_OUTPUT_TOKEN),
     **_durations("overhead", "gateway overhead", v.OVERHEAD),
+    "ratelimit_requests": _traffic(
+        "requests left until the provider's limit", _remaining("request"), Unit.REQUESTS
+    ),
+    "ratelimit_tokens": _traffic(
+        "tokens left until the provider's limit", _remaining("token"), Unit.TOKENS
+    ),
     "exporter_down": _exporter(
         "exporters that cannot be scraped",
         Down("llm_gateway_exporter_down", "llm_gateway_exporter_build_info"),

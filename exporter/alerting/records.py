@@ -99,9 +99,10 @@ class Records:
                 known = q.binary(rank, ">=", q.number(0))
                 operation = f"p{quantile * 100:g}_{_spell(window_s)}"
                 return self._add(level, name, operation, known)
-            case State(name, series):
-                newest = q.aggregate("max", q.select(series), by=level.labels)
-                return self._add(level, name, "seconds", newest)
+            case State(name, series, matchers, operation):
+                states = q.select(series, (*matchers, *level.matchers))
+                state = q.aggregate(operation, states, by=level.labels)
+                return self._add(level, name, "now", state)
             case Age(name, series):
                 newest = q.aggregate("max", q.select(series), by=level.labels)
                 age = q.binary(q.call("time"), "-", newest)

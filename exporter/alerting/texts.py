@@ -77,7 +77,7 @@ def threshold_wording(alert: Alert, threshold: Threshold) -> Wording:
 
 
 def _verb(text: str) -> str:
-    return "are" if text.endswith(("requests", "tokens")) else "is"
+    return "are" if text.endswith(("requests", "tokens", "limit")) else "is"
 
 
 def missing_wording(alert: Alert) -> Wording:

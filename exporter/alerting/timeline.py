@@ -64,7 +64,9 @@ class Timeline:
             return
         if isinstance(kind, State):
             values = [_run(state, self.steps) for state in states]
-            yield _selector((kind.series, labels)), " ".join([_number(states[0]), *values])
+            meant = tuple((matcher.label, matcher.value) for matcher in kind.matchers)
+            selector = _selector((kind.series, (*labels, *meant)))
+            yield selector, " ".join([_number(states[0]), *values])
             return
         times = [_number(-states[0])]
         for number, state in enumerate(states):

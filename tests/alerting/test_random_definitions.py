@@ -47,7 +47,7 @@ def alerts(draw: st.DrawFn) -> dict[str, Any]:
         alert["breaching"] = draw(st.integers(1, periods))
     if word in BY_STATUS:
         alert["status"] = draw(st.sampled_from(["429", "5xx", "200"]))
-    if metric.traffic is not None:
+    if not metric.is_own:
         alert["by"] = draw(st.sampled_from([[], ["model"], ["model", "provider"], ["workspace"]]))
         names = st.lists(MODELS, min_size=1, max_size=3, unique=True)
         alert["scope"] = {
