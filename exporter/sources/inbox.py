@@ -95,8 +95,9 @@ class RecordSource:
     def read(self, budget: int) -> Iterator[Decoded]:
         """All that is in the inbox; it is bounded."""
         while records := self._inbox.take(RECORDS_A_BATCH):
-            fit = list(map(self._fitted, records))
-            yield Decoded(Batch.of(self._kinds, fit), len(fit), 0, Counter())
+            if any(len(record.kind.attributes) != len(self._none) for record in records):
+                records = list(map(self._fitted, records))
+            yield Decoded(Batch.of(self._kinds, records), len(records), 0, Counter())
 
     def _fitted(self, record: Record) -> Record:
         if len(record.kind.attributes) == len(self._none):

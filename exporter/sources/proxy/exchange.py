@@ -94,7 +94,9 @@ class Exchange:
         self._api = session_of(path) if is_session else api_of(request.method, path)
         target = way.targets.of(found.get(b"host", b""), path)
         self._upstream = target.upstream
-        self._watch = Watch(way.books, self._api, path, found, target.provider, self._id)
+        self._watch = Watch(
+            way.books, self._api, request.raw_path, found, target.provider, self._id
+        )
         self._remover: UsageRemover | None = None
         self._upload: asyncio.Task[None] | None = None
         self._body_is_late = False
@@ -150,7 +152,9 @@ class Exchange:
             return b""
         if self._found.get(b"expect", b"").lower() == b"100-continue":
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        size = request.content_length
+        # What is not a length, the parser has refused.
+        length = self._found.get(b"content-length")
+        size = None if length is None else int(length)
         changes = self._way.ensure_stream_usage and self._api.takes_usage_option
         if size is None or size > (self._way.books.most_copied if changes else SMALL_BODY):
             return None

@@ -64,17 +64,18 @@ class Findings:
     def take(self, document: Document) -> None:
         """Take in an answer, or the next event of one."""
         self.model = document.model or self.model
-        self._take_error(document)
+        if document.error is not None or document.code:
+            self._take_error(document)
         for choice in document.choices or ():
             self._take_choice(choice)
         if document.type is not None:
             self._take_typed(document, document.type)
-        for whole in (document.message, document.response):
-            if isinstance(whole, Message):
-                self._take_message(whole)
+        if isinstance(whole := document.message or document.response, Message):
+            self._take_message(whole)
         if isinstance(document.output, Output):
             self._take_output(document.output)
-        self._take_reason(document.stop_reason)
+        if document.stop_reason is not None:
+            self._take_reason(document.stop_reason)
         if document.incomplete_details is not None:
             self._take_reason(document.incomplete_details.reason)
         if document.usage is not None:
@@ -112,7 +113,8 @@ class Findings:
 
     def _take_choice(self, choice: Choice) -> None:
         part = choice.delta or choice.message
-        self.has_output = bool(self.has_output or choice.text or (part and part.is_output))
+        if not self.has_output:
+            self.has_output = bool(choice.text or (part and part.is_output))
         self._take_reason(choice.finish_reason)
 
     def _take_typed(self, document: Document, type_: str) -> None:
@@ -157,29 +159,43 @@ class Findings:
 
     def take_usage(self, usage: Usage) -> None:
         """Take figures in; a later event's are newer, and what it leaves out stays."""
-        output = usage.output_tokens
         if usage.cache_read_input_tokens is not None and usage.prompt_tokens is None:
             self.excludes_cache = True
         if self.excludes_cache:
             self._take_anthropic_input(usage)
-        elif (figure := _either(usage.prompt_tokens, usage.input_tokens)) is not None:
-            self.input_tokens = figure
-        self.output_tokens = _either(usage.completion_tokens, output, self.output_tokens)
-        self.total_tokens = _either(usage.total_tokens, self.total_tokens)
-        of_input = usage.prompt_tokens_details or usage.input_tokens_details or Details()
-        of_output = usage.completion_tokens_details or usage.output_tokens_details or Details()
-        self.cached_input_tokens = _either(
-            of_input.cached_tokens,
-            usage.prompt_cache_hit_tokens,
-            usage.cached_tokens,
-            self.cached_input_tokens,
-        )
+        elif usage.prompt_tokens is not None:
+            self.input_tokens = usage.prompt_tokens
+        elif usage.input_tokens is not None:
+            self.input_tokens = usage.input_tokens
+        if usage.completion_tokens is not None:
+            self.output_tokens = usage.completion_tokens
+        elif usage.output_tokens is not None:
+            self.output_tokens = usage.output_tokens
+        if usage.total_tokens is not None:
+            self.total_tokens = usage.total_tokens
+        if (of_input := usage.prompt_tokens_details or usage.input_tokens_details) is not None:
+            self._take_input_details(of_input)
+        if (
+            of_output := usage.completion_tokens_details or usage.output_tokens_details
+        ) is not None:
+            self.reasoning_output_tokens = _either(
+                of_output.reasoning_tokens, self.reasoning_output_tokens
+            )
+        if usage.prompt_tokens is None or self.cached_input_tokens is None:
+            self._take_rarer(usage)
+
+    def _take_input_details(self, details: Details) -> None:
+        self.cached_input_tokens = _either(details.cached_tokens, self.cached_input_tokens)
         self.cache_creation_input_tokens = _either(
-            of_input.cache_creation_input_tokens, self.cache_creation_input_tokens
+            details.cache_creation_input_tokens, self.cache_creation_input_tokens
         )
-        self.reasoning_output_tokens = _either(
-            of_output.reasoning_tokens, usage.reasoning_tokens, self.reasoning_output_tokens
+
+    def _take_rarer(self, usage: Usage) -> None:
+        """What few servers say, or not of text."""
+        self.cached_input_tokens = _either(
+            self.cached_input_tokens, usage.prompt_cache_hit_tokens, usage.cached_tokens
         )
+        self.reasoning_output_tokens = _either(usage.reasoning_tokens, self.reasoning_output_tokens)
         self.images = _either(usage.image_count, self.images)
         self.characters = _either(usage.characters, self.characters)
         self.seconds = _either(usage.video_duration, usage.duration, usage.seconds, self.seconds)

@@ -21,6 +21,9 @@ OURS_TO_MAKE = HOP_BY_HOP | {
 }
 """Headers of a request that are made anew for the upstream."""
 
+NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
+"""Headers of an answer that are made anew for the client, where it has a body."""
+
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"})
 
 _PROCESS = secrets.token_hex(10).encode()
@@ -70,8 +73,3 @@ def trace_id(traceparent: bytes) -> str:
     """Of a W3C `traceparent` header, "" where there is none."""
     found = _TRACE_PARENT.fullmatch(traceparent)
     return found[1].decode() if found and found[1].strip(b"0") else ""
-
-
-def encoded(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The lines of a head, without the empty one at its end."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

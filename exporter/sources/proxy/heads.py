@@ -74,8 +74,8 @@ def request_head(
         [
             target.encode("utf-8", "surrogateescape"),
             b"Host: %b\r\n" % upstream.host,
-            h.encoded(each for each in request.raw_headers if each[0].lower() not in dropped),
-            h.encoded(added),
+            *[b"%b: %b\r\n" % e for e in request.raw_headers if e[0].lower() not in dropped],
+            *[b"%b: %b\r\n" % each for each in added],
             b"\r\n",
         ]
     )
@@ -95,9 +95,7 @@ def answer_head(
     Args:
         found: the answer's headers by lower-case name.
     """
-    dropped = h.dropped(found, h.HOP_BY_HOP)
-    if not framing.bodiless:
-        dropped |= {b"content-length"}
+    dropped = h.dropped(found, h.HOP_BY_HOP if framing.bodiless else h.NOT_FOR_CLIENTS)
     added: h.RawHeaders = []
     if b"x-request-id" not in found:
         added.append((b"X-Request-Id", request_id))
@@ -114,8 +112,8 @@ def answer_head(
     return b"".join(
         [
             b"HTTP/1.1 %d %b\r\n" % (connection.status, connection.reason),
-            h.encoded(each for each in connection.headers if each[0].lower() not in dropped),
-            h.encoded(added),
+            *[b"%b: %b\r\n" % e for e in connection.headers if e[0].lower() not in dropped],
+            *[b"%b: %b\r\n" % each for each in added],
             b"\r\n",
         ]
     )
@@ -127,7 +125,7 @@ def switching_head(connection: Connection, found: Mapping[bytes, bytes]) -> byte
     return b"".join(
         [
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
-            h.encoded(each for each in connection.headers if each[0].lower() not in dropped),
+            *[b"%b: %b\r\n" % e for e in connection.headers if e[0].lower() not in dropped],
             b"\r\n",
         ]
     )
@@ -145,4 +143,6 @@ def error_answer(api: Api, status: int, message: str, error_type: str, request_i
     if status == 503:
         headers.append((b"Retry-After", b"1"))
     reason = _REASONS.get(status, "Gateway Timeout")
-    return f"HTTP/1.1 {status} {reason}\r\n".encode("ascii") + h.encoded(headers) + b"\r\n" + body
+    return f"HTTP/1.1 {status} {reason}\r\n".encode("ascii") + b"".join(
+        [*[b"%b: %b\r\n" % each for each in headers], b"\r\n", body]
+    )

@@ -3,6 +3,7 @@
 import re
 from enum import Enum
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -58,7 +59,6 @@ class Observation:
         self._error_type = ""
         self._shape = _NOTHING
         self._unpack: Unpacker = bytes
-        self._events = EventStream()
         self._parts: list[bytes] = []
         self._size = 0
         self._first_output_s: float | None = None
@@ -91,8 +91,11 @@ class Observation:
         self.is_event_stream = content_type.startswith(b"text/event-stream")
         if self.is_event_stream:
             self._shape = _EVENTS
+            self._events = EventStream()
         elif b"json" in content_type:
             self._shape = _JSON
+        if not encoding:
+            return
         try:
             self._unpack = unpacker(encoding)
         except UnpackError:
@@ -120,6 +123,12 @@ class Observation:
             self._give_up()
             return
         self._parts.append(data)
+
+    def take_session(self, query: str) -> None:
+        """See that a WebSocket begins; the query of its URL names the model, if anything does."""
+        self._status = 200
+        models = parse_qs(query).get("model", [""])
+        self._asked = self._asked._replace(model=models[0])
 
     def take_message(self, message: bytes) -> None:
         """See a message of a WebSocket; each answer in a session tells its own usage."""
@@ -175,38 +184,41 @@ class Observation:
     def _record(self, ending: Ending, elapsed_s: float) -> Record:
         found, wanted = self._findings, self._asked
         error_type = self._outcome(ending)
+        caller, operation = self._caller, wanted.api.operation
+        streamed = self.is_event_stream or (wanted.streamed and not self.succeeded)
+        # By position: by name, these two take three times as long.
         kind = Kind(
-            model=name(wanted.model),
-            response_model=name(found.model),
-            provider=self._caller.provider,
-            operation=wanted.api.operation,
-            status_code=self._status,
-            error_type=error_type,
-            streamed=self.is_event_stream or (wanted.streamed and not self.succeeded),
-            cache_hit=False,
-            finish_reason=name(found.finish_reason),
-            attributes=self._caller.attributes,
-            currency="",
+            name(wanted.model),
+            name(found.model),
+            caller.provider,
+            operation,
+            self._status,
+            error_type,
+            streamed,
+            False,
+            name(found.finish_reason),
+            caller.attributes,
+            "",
         )
-        is_speech = wanted.api.operation == "speech" and self.succeeded
+        characters = found.characters
+        if operation == "speech" and self.succeeded and characters is None:
+            characters = wanted.characters
         return Record(
-            request_id=self._caller.request_id,
-            trace_id=self._caller.trace_id,
-            kind=kind,
-            start_time=self._caller.started,
-            latency=elapsed_s,
-            time_to_first_token=self._first_output_s,
-            input_tokens=found.input_tokens,
-            output_tokens=found.output_tokens,
-            total_tokens=found.total_tokens,
-            cached_input_tokens=found.cached_input_tokens,
-            cache_creation_input_tokens=found.cache_creation_input_tokens,
-            reasoning_output_tokens=found.reasoning_output_tokens,
-            images=found.images,
-            seconds=found.seconds,
-            characters=wanted.characters
-            if is_speech and found.characters is None
-            else found.characters,
+            caller.request_id,
+            caller.trace_id,
+            kind,
+            caller.started,
+            elapsed_s,
+            self._first_output_s,
+            found.input_tokens,
+            found.output_tokens,
+            found.total_tokens,
+            found.cached_input_tokens,
+            found.cache_creation_input_tokens,
+            found.reasoning_output_tokens,
+            found.images,
+            found.seconds,
+            characters,
         )
 
     def _outcome(self, ending: Ending) -> str:

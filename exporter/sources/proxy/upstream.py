@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         self._head_only = head_only
         self._head_bytes = 0
         self._has_answer = self._has_bytes = False
-        self._keep = self._until_close = False
+        self._keep = False
         self._parts: list[bytes] = []
         self.buffered = 0
         self._error: UpstreamError | None = None
@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._has_answer and exc is None and (self._until_close or self.is_switched):
+        if self._has_answer and exc is None and self._ends_with_connection():
             self.is_whole = True
         if not self.is_whole:
             self._fail(CutError(unanswered=not self._has_bytes))
@@ -299,9 +299,6 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         self._has_answer = True
         self.is_switched = status == 101
-        names = {name.lower() for name, _ in self.headers}
-        bodiless = self._head_only or status in (101, 204, 304)
-        self._until_close = not (bodiless or names & {b"content-length", b"transfer-encoding"})
         if self._head_only:
             # The parser waits for the body that the head speaks of, so it is of no more use.
             self.is_whole, self._keep = True, False
@@ -326,6 +323,11 @@ class Connection(asyncio.Protocol):
                 self._broken()
         except httptools.HttpParserError:
             self._broken()
+
+    def _ends_with_connection(self) -> bool:
+        """Whether the end of the connection is the end of the answer's body."""
+        names = {name.lower() for name, _ in self.headers}
+        return self.is_switched or not names & {b"content-length", b"transfer-encoding"}
 
     def _broken(self) -> None:
         if not self.is_whole:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 import structlog
 
@@ -18,6 +18,8 @@ from exporter.sources.proxy.tasks import Tasks
 from exporter.sources.proxy.unpacking import UnpackError, unpacker
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
 
 FINGERPRINT_DIGITS = 12
 
@@ -80,6 +82,7 @@ class Watch:
     """Counts one exchange, from the moment that it is made.
 
     Args:
+        target: path and query.
         provider: in series.
     """
 
@@ -87,7 +90,7 @@ class Watch:
         self,
         books: Books,
         api: Api,
-        path: str,
+        target: str,
         found: Mapping[bytes, bytes],
         provider: str,
         request_id: bytes,
@@ -95,7 +98,7 @@ class Watch:
         self._began = perf_counter()
         self._books = books
         self._api = api
-        self._path = path
+        self._path, _, self._query = target.partition("?")
         self._found = found
         self._provider = provider or api.family
         caller = books.caller(found, self._provider, request_id)
@@ -110,16 +113,16 @@ class Watch:
 
     def request(self, body: bytes) -> None:
         """The request's body is there, whole."""
+        self._count(self._take_request, body)
 
-        def take() -> None:
-            packed = self._found.get(b"content-encoding", b"")
+    def _take_request(self, body: bytes) -> None:
+        packed = self._found.get(b"content-encoding")
+        if packed:
             try:
-                plain = unpacker(packed)(body) if packed else body
+                body = unpacker(packed)(body)
             except UnpackError:
                 return
-            self._observation.take_request(plain, self._found.get(b"content-type", b""))
-
-        self._count(take)
+        self._observation.take_request(body, self._found.get(b"content-type", b""))
 
     def sent(self) -> None:
         """The request goes to the upstream."""
@@ -130,38 +133,33 @@ class Watch:
 
     def answer(self, status: int, answer: Mapping[bytes, bytes]) -> None:
         """The answer's head is there."""
+        self._count(self._take_head, status, answer)
 
-        def take() -> None:
-            self._observation.take_head(
-                status,
-                answer.get(b"content-type", b"").lower(),
-                answer.get(b"content-encoding", b""),
-            )
-            for name, unit in RATE_LIMITS:
-                if (left := answer.get(name)) is not None and left.isdigit():
-                    self._books.metrics.gauges.remains(
-                        self._observation.asked.model,
-                        self._provider,
-                        self._api.operation,
-                        unit,
-                        float(left),
-                    )
-
-        self._count(take)
+    def _take_head(self, status: int, answer: Mapping[bytes, bytes]) -> None:
+        self._observation.take_head(
+            status,
+            answer.get(b"content-type", b"").lower(),
+            answer.get(b"content-encoding", b""),
+        )
+        for name, unit in RATE_LIMITS:
+            if (left := answer.get(name)) is not None and left.isdigit():
+                model, operation = self._observation.asked.model, self._api.operation
+                self._books.metrics.gauges.remains(
+                    model, self._provider, operation, unit, float(left)
+                )
 
     def part(self, data: bytes) -> None:
         """A part of the answer is on its way."""
         if data:
-            elapsed_s = perf_counter() - self._began
-            self._count(lambda: self._observation.take_part(data, elapsed_s))
+            self._count(self._observation.take_part, data, perf_counter() - self._began)
 
     def message(self, data: bytes) -> None:
         """A message of a WebSocket is on its way."""
-        self._count(lambda: self._observation.take_message(data))
+        self._count(self._observation.take_message, data)
 
     def switched(self) -> None:
         """The upstream agreed to a WebSocket: the session is one request, and so far a success."""
-        self._observation.take_head(200, b"", b"")
+        self._count(self._observation.take_session, self._query)
 
     def error(self, status: int, error_type: str) -> None:
         """The answer is the proxy's own."""
@@ -171,8 +169,7 @@ class Watch:
         """The exchange is over: its record goes on."""
         if self._active:
             self._books.metrics.gauges.leave(self._entered)
-        elapsed_s = perf_counter() - self._began
-        self._count(lambda: self._end(ending, elapsed_s))
+        self._count(self._end, ending, perf_counter() - self._began)
 
     def _end(self, ending: Ending, elapsed_s: float) -> None:
         source, metrics = self._books.source, self._books.metrics
@@ -198,11 +195,12 @@ class Watch:
             return None
         return record
 
-    def _count(self, step: Callable[[], None]) -> None:
+    def _count(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Take a step, unless one before it has failed."""
         if not self._counts:
             return
         try:
-            step()
+            step(*args, **kwargs)
         except Exception as error:
             self._counts = False
             self._books.metrics.accounting_failures.labels(self._books.source).inc()

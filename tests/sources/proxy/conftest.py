@@ -89,6 +89,7 @@ def start_proxy() -> Iterator[StartProxy]:
     """Starts a proxy before an upstream that answers as it is told; both end with the test."""
     loop = Loop()
     started: list[Proxied] = []
+    upstreams: list[Upstream] = []
 
     def start(
         answer: Answer,
@@ -99,9 +100,11 @@ def start_proxy() -> Iterator[StartProxy]:
     ) -> Proxied:
         upstream = Upstream(loop, answer, reads_bodies)
         upstream.start(tls)
+        upstreams.append(upstream)
         scheme = "https" if tls else "http"
         options.setdefault("upstream", f"{scheme}://127.0.0.1:{upstream.port}")
-        config = ProxyConfig.model_validate({"listen": "127.0.0.1:0", **options})
+        listen_tls = options.pop("listen_tls", None)
+        config = ProxyConfig.model_validate({"listen": "127.0.0.1:0", "tls": listen_tls, **options})
         registry = CollectorRegistry()
         inbox: Inbox[Record] = Inbox(10_000, threading.Event())
         server = ProxyServer("edge", config, names, inbox, ProxyMetrics(registry))
@@ -112,8 +115,9 @@ def start_proxy() -> Iterator[StartProxy]:
     yield start
     for each in started:
         loop.run(each.server.stop(1))
-        each.upstream.stop()
+    for upstream in upstreams:
+        upstream.stop()
     loop.close()
-    assert [problem for each in started for problem in each.upstream.problems] == []
+    assert [problem for upstream in upstreams for problem in upstream.problems] == []
     for each in started:
         assert each.metric("accounting_failures_total") == each.expected_failures

@@ -111,7 +111,9 @@ def _chat_events(asked: dict[str, Any]) -> Iterable[bytes]:
         deltas.append({"tool_calls": [{"index": 0, **CALL}]})
     else:
         deltas += [{"content": word} for word in WORDS]
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[dict[str, Any]] = [
+        {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas
+    ]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
     chunks = [_completion("chat.completion.chunk", [choice], asked) for choice in choices]
     if (asked.get("stream_options") or {}).get("include_usage"):

@@ -1,0 +1,109 @@
+"""WebSockets go through, and a session is one request."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from exporter.sources.proxy.tunnel import Messages
+from tests.sources.proxy.conftest import Proxied, StartProxy
+from tests.sources.proxy.upstreams import answering
+
+REALTIME = "/v1/realtime?model=gpt-realtime"
+DONE = {
+    "type": "response.done",
+    "response": {"status": "completed", "usage": {"input_tokens": 10, "output_tokens": 4}},
+}
+
+
+async def realtime(request: web.Request) -> web.WebSocketResponse:
+    """Echoes what it gets; tells the usage of an answer for each message."""
+    socket = web.WebSocketResponse(compress=False)
+    await socket.prepare(request)
+    async for message in socket:
+        if message.type == aiohttp.WSMsgType.BINARY:
+            await socket.send_bytes(message.data)
+        else:
+            await socket.send_str(message.data)
+            await socket.send_json(DONE)
+    return socket
+
+
+def session(start_proxy: StartProxy, talk: Any) -> Proxied:
+    """A proxy before a real WebSocket server, after `talk` with it."""
+    first = start_proxy(answering(b""))
+
+    async def listen() -> tuple[web.AppRunner, int]:
+        app = web.Application()
+        app.router.add_get("/v1/realtime", realtime)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return runner, runner.addresses[0][1]
+
+    runner, port = first.loop.run(listen())
+    proxy = start_proxy(answering(b""), upstream=f"http://127.0.0.1:{port}")
+
+    async def run() -> None:
+        async with aiohttp.ClientSession() as client:
+            url = f"ws://127.0.0.1:{proxy.port}{REALTIME}"
+            async with client.ws_connect(url, headers={"X-Request-Id": "s-1"}) as socket:
+                await talk(socket)
+
+    try:
+        asyncio.run(run())
+    finally:
+        first.loop.run(runner.cleanup())
+    return proxy
+
+
+def test_messages_go_both_ways_and_usage_is_summed(start_proxy: StartProxy) -> None:
+    async def talk(socket: aiohttp.ClientWebSocketResponse) -> None:
+        for text in ("a", "b" * 70_000):
+            await socket.send_str(text)
+            assert await socket.receive_str() == text
+            assert await socket.receive_json() == DONE
+        sound = bytes(range(256)) * 1000
+        await socket.send_bytes(sound)
+        assert await socket.receive_bytes() == sound
+
+    record = session(start_proxy, talk).record()
+    assert (record.input_tokens, record.output_tokens) == (20, 8)
+    assert (record.kind.operation, record.kind.status_code) == ("realtime", 200)
+    assert (record.kind.error_type, record.request_id) == ("", "s-1")
+    assert record.kind.model == "gpt-realtime"
+
+
+def frame(payload: bytes, opcode: int = 1, last: bool = True) -> bytes:
+    size = len(payload)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = bytes([126]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([127]) + size.to_bytes(8, "big")
+    return bytes([opcode | 0x80 * last]) + length + payload
+
+
+def test_text_messages_are_found_in_frames_cut_anywhere() -> None:
+    long = json.dumps({"x": "y" * 70_000}).encode()
+    stream = b"".join(
+        [
+            frame(b"one"),
+            frame(b"\x00" * 300, opcode=2),
+            frame(b"tw", last=False),
+            frame(b"ping", opcode=9),
+            frame(b"o", opcode=0),
+            frame(long),
+            frame(b"s" * 3_000_000, opcode=2),
+            frame(b"three"),
+        ]
+    )
+    expected = [b"one", b"two", long, b"three"]
+    for step in (1_000_003, 4099, len(stream)):
+        messages = Messages()
+        parts = [stream[start : start + step] for start in range(0, len(stream), step)]
+        assert [found for part in parts for found in messages.feed(part)] == expected
