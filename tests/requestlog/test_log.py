@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from exporter.errors import StateError
+from exporter.requestlog import log as log_module
 from exporter.requestlog import names
 from exporter.requestlog.columns import BLOCK_ROWS
 from exporter.requestlog.filter import Filter
@@ -165,6 +166,23 @@ def test_a_day_that_is_over_is_indexed_little_by_little_and_closed(tmp_path: Pat
     log.write(a_request("late"))
     assert ids(log.search.find("late")) == ["late"]
     assert ids(log.search.find("id-17")) == ["id-17"]
+
+
+def test_a_very_busy_day_is_indexed_while_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "MOST_UNINDEXED", BLOCK_ROWS)
+    log = Logging(tmp_path)
+    rows = 20 * BLOCK_ROWS
+    log.write(*[a_request(f"id-{n}") for n in range(rows)])
+    log.log.tend()
+    assert _indexed(tmp_path) == 4 * INDEX_BLOCKS * BLOCK_ROWS
+    for _ in range(10):
+        log.log.tend()
+    assert rows - BLOCK_ROWS <= _indexed(tmp_path) < rows + 1
+    log.write(a_request("next"))
+    for wanted in ("id-17", f"id-{rows - 1}", "next"):
+        assert ids(log.search.find(wanted)) == [wanted]
 
 
 def _indexed(directory: Path) -> int:
