@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -45,6 +45,7 @@ from tests.counting import a_kind, a_record, counting
 parsed_openmetrics: Callable[[str], Iterable[Metric]]
 parsed_openmetrics = openmetrics_parser.text_string_to_metric_families
 
+SEARCH = set(Phase) - {Phase.explain}  # An explanation takes minutes.
 USED = (REQUEST_DURATION, TOKEN_USAGE, TOKENS, COST)
 
 
@@ -181,7 +182,7 @@ def _placed(instrument: Instrument, row: int) -> st.SearchStrategy[PlacedExempla
     return st.builds(PlacedExemplar, st.just(instrument), st.just(row), buckets, exemplars)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, phases=SEARCH)
 @given(ledger=ledgers(), openmetrics=st.booleans())
 def test_it_reads_as_what_prometheus_client_writes(ledger: Ledger, openmetrics: bool) -> None:
     registry = CollectorRegistry()
@@ -216,6 +217,17 @@ def test_openmetrics_names_families_units_and_births() -> None:
         assert "_created" not in rendered(exposition, openmetrics=False)
 
 
+def test_a_series_may_have_no_label_at_all() -> None:
+    ledger = Ledger(INSTRUMENTS, IDENTITY)
+    for instrument, labels in ((REQUEST_DURATION, [""] * 4), (TOKENS, [""] * 4)):
+        ledger.row(instrument, tuple(labels))
+    ledger.publish(ledger.changes(Additions()))
+    text = rendered(Exposition(ledger, CollectorRegistry()), openmetrics=True)
+    assert 'duration_seconds_bucket{le="0.01"} 0\n' in text
+    assert "llm_gateway_tokens_total{} 0.0\n" in text
+    assert len(read(text, openmetrics=True)) == 2
+
+
 def test_bounds_are_spelt_as_prometheus_spells_them() -> None:
     with counting() as counted:
         counted.commit([a_record(latency=0.5, input_tokens=7)])
@@ -229,7 +241,9 @@ def test_a_request_can_be_found_by_the_exemplar_of_its_bucket() -> None:
     with counting() as counted:
         record = a_record(request_id="req-1", trace_id="abc", latency=0.5, start_time=1000)
         counted.commit([record, record._replace(request_id="req-2", trace_id="", latency=5000)])
-        text = rendered(Exposition(counted.ledger, CollectorRegistry()), openmetrics=True)
+        exposition = Exposition(counted.ledger, CollectorRegistry())
+        text = rendered(exposition, openmetrics=True)
+        assert "req-1" not in rendered(exposition, openmetrics=False)
     shown = {
         sample.labels["le"]: sample.exemplar
         for family in parsed_openmetrics(text)
@@ -251,7 +265,7 @@ def test_a_later_scrape_has_later_values_and_series() -> None:
         for model in ("first", "second"):
             counted.commit([a_record(a_kind(model))])
             counted.commit([a_record(a_kind("first"), latency=1)])
-        text = rendered(exposition, openmetrics=False)
+            text = rendered(exposition, openmetrics=False)
         samples = [sample for family in parsed_text(text) for sample in family.samples]
         requests = [each for each in samples if each.name == "llm_gateway_requests_total"]
         by_model = {

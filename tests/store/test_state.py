@@ -41,13 +41,13 @@ def committed(directory: Path, commits: int = 1) -> None:
 
 def test_positions_are_kept_by_source_until_they_are_forgotten(tmp_path: Path) -> None:
     store = StateStore(tmp_path)
-    store.commit([], {"a": {"x": b"1", "y": b"\x00\xff"}, "b": {"x": b"2"}})
+    store.commit([], {"a": {"x": b"1", "y": b"\x00\xff"}, "b": {"x": b""}})
     store.commit([], {"a": {"x": b"3", "z": None}})
     store.commit([], {"a": {"y": None}, "b": {}})
     store.close()
     store = StateStore(tmp_path)
     assert store.positions("a") == {"x": b"3"}
-    assert store.positions("b") == {"x": b"2"}
+    assert store.positions("b") == {"x": b""}
     assert store.positions("c") == {}
     store.close()
 
@@ -88,6 +88,9 @@ def test_series_come_back_with_ids_labels_and_birth(tmp_path: Path) -> None:
     store.forget(series[:1])
     assert [stored.id for stored in store.series(INSTRUMENTS)] == [series[1].id]
     store.close()
+    database = sqlite3.connect(tmp_path / "state.db")
+    assert database.execute("select id from totals").fetchall() == [(series[1].id,)]
+    database.close()
 
 
 def test_a_histogram_with_other_buckets_begins_at_zero_and_says_so(tmp_path: Path) -> None:
@@ -142,6 +145,15 @@ def test_the_log_of_a_corrupt_state_is_not_played_into_the_new_one(
     store = StateStore(state_dir)
     assert (store.facts.replaced_corrupt, store.facts.batch) == (True, 0)
     assert store.series(INSTRUMENTS) == []
+    store.close()
+
+
+def test_what_a_crash_left_of_a_new_state_is_no_hindrance(tmp_path: Path) -> None:
+    committed(tmp_path)
+    (tmp_path / "state.db").rename(tmp_path / "state.db.new")
+    store = StateStore(tmp_path)
+    assert store.series(INSTRUMENTS) == []
+    assert (store.facts.replaced_corrupt, store.facts.batch) == (False, 0)
     store.close()
 
 
