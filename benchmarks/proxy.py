@@ -1,0 +1,260 @@
+"""The proxy against its peers: one core each, the same upstream, and every token accounted for.
+
+nginx answers on the other core and wrk asks there too. Where a proxy counts, its tokens must be
+what the upstream told: one that is fast because it forgot to count has no figure.
+"""
+
+import asyncio
+import http.client
+import json
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.contest import table
+from tests.waiting import free_port, wait_until
+
+CONNECTIONS, SECONDS, ROUNDS = 32, 5, 3
+RATE, RATE_SECONDS = 500, 5
+PROXY_CORE, LOAD_CORE = "0", "1"
+INPUT, OUTPUT = 42, 17
+PATH = "/v1/chat/completions"
+QUESTION = json.dumps(
+    {"model": "qwen-plus", "messages": [{"role": "user", "content": "How many? " * 20}]}
+)
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "model": "qwen-plus-2026",
+        "choices": [{"message": {"content": "As many as that. " * 8}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": INPUT, "completion_tokens": OUTPUT},
+    }
+)
+NGINX = """
+daemon off; worker_processes 1; error_log stderr error; pid {directory}/{name}.pid;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; client_body_temp_path {directory}/{name}.body;
+  proxy_temp_path {directory}/{name}.proxy; fastcgi_temp_path {directory}/{name}.fastcgi;
+  uwsgi_temp_path {directory}/{name}.uwsgi; scgi_temp_path {directory}/{name}.scgi;
+  upstream model {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ {location} }} }}
+}}
+"""
+PROXYING = 'proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection "";'
+
+
+class Contestant:
+    """A server on a port, and the process that it is."""
+
+    def __init__(self, name: str, port: int, pid: int, scrape: int = 0) -> None:
+        self.name = name
+        self.port = port
+        self._pid = pid
+        self._scrape = scrape
+
+    def cpu_s(self) -> float:
+        """User and system time so far, of the process and its children."""
+        children = subprocess.run(
+            ["pgrep", "-P", str(self._pid)], capture_output=True, text=True, check=False
+        ).stdout.split()
+        ticks = 0
+        for pid in (self._pid, *children):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / 100
+
+    def counted(self) -> tuple[float, float] | None:
+        """Requests and input tokens that it has counted; None if it counts nothing."""
+        if not self._scrape:
+            return None
+        connection = http.client.HTTPConnection("127.0.0.1", self._scrape, timeout=20)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
+        requests = sum(s.value for s in samples if s.name == "llm_gateway_requests_total")
+        tokens = sum(
+            s.value
+            for s in samples
+            if s.name == "llm_gateway_tokens_total" and s.labels["gen_ai_token_type"] == "input"
+        )
+        return requests, tokens
+
+
+@contextmanager
+def process(core: str, *command: str) -> Iterator[int]:
+    """A process on one core; its id."""
+    running = subprocess.Popen(
+        ["taskset", "-c", core, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield running.pid
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+def answers(port: int) -> bool:
+    """Whether a server is up."""
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        connection.request("POST", PATH, QUESTION)
+        status = connection.getresponse().status
+        connection.close()
+        return status == 200
+    except OSError:
+        return False
+
+
+@contextmanager
+def contestants() -> Iterator[list[Contestant]]:
+    """The upstream itself, nginx, a bare aiohttp proxy, and this one."""
+    upstream, nginx, bare, ours, scrape = (free_port() for _ in range(5))
+    with ExitStack() as running, tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+
+        def start_nginx(core: str, name: str, port: int, location: str) -> int:
+            file = directory / f"{name}.conf"
+            file.write_text(
+                NGINX.format(
+                    directory=directory, name=name, port=port, upstream=upstream, location=location
+                )
+            )
+            return running.enter_context(process(core, "nginx", "-c", str(file)))
+
+        fixed = f"default_type application/json; return 200 '{ANSWER}';"
+        config = directory / "ours.yaml"
+        proxy = f"{{listen: '127.0.0.1:{ours}', upstream: 'http://127.0.0.1:{upstream}'}}"
+        config.write_text(
+            f"state_dir: {directory}/state\nsources: [{{name: edge, proxy: {proxy}}}]\n"
+        )
+        daemon = [sys.executable, "-m", "exporter", "run", f"--config.file={config}"]
+        daemon.append(f"--web.listen-address=127.0.0.1:{scrape}")
+        peer = [sys.executable, "-m", "benchmarks.bare_proxy", str(bare)]
+        peer.append(f"http://127.0.0.1:{upstream}")
+        found = [
+            Contestant("direct", upstream, start_nginx(LOAD_CORE, "upstream", upstream, fixed)),
+            Contestant("nginx", nginx, start_nginx(PROXY_CORE, "proxy", nginx, PROXYING)),
+            Contestant("bare aiohttp", bare, running.enter_context(process(PROXY_CORE, *peer))),
+            Contestant("this", ours, running.enter_context(process(PROXY_CORE, *daemon)), scrape),
+        ]
+        for each in found:
+            wait_until(lambda each=each: answers(each.port), 30, each.name)  # type: ignore[misc]
+        yield found
+
+
+def flood(each: Contestant, script: Path) -> tuple[float, float]:
+    """Requests per second, and microseconds of CPU for each.
+
+    Raises:
+        AssertionError: an answer was no 200, or what it counted is not what it carried.
+    """
+    before = settled(each)
+    cpu_before = each.cpu_s()
+    output = subprocess.run(
+        [
+            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"),
+            *("-s", str(script), f"http://127.0.0.1:{each.port}{PATH}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    cpu_s = each.cpu_s() - cpu_before
+    assert "Non-2xx" not in output, output
+    requests = int(re.findall(r"(\d+) requests in", output)[0])
+    after = settled(each)
+    if before is not None and after is not None:
+        counted, tokens = after[0] - before[0], after[1] - before[1]
+        # wrk leaves while its last requests are under way: they have no tokens, or count.
+        assert 0 <= counted - requests <= CONNECTIONS, f"{counted} counted of {requests}"
+        assert requests * INPUT <= tokens <= counted * INPUT, f"{tokens} tokens of {requests}"
+    return float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0]), cpu_s / requests * 1e6
+
+
+def settled(each: Contestant) -> tuple[float, float] | None:
+    """What was counted, once nothing is added any more."""
+    before = each.counted()
+    while before is not None:
+        time.sleep(1.1)
+        if (after := each.counted()) == before:
+            return after
+        before = after
+    return None
+
+
+async def latencies(port: int) -> list[float]:
+    """Seconds of each request at a steady rate: one that is slow holds up no other."""
+    found: list[float] = []
+    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    message = f"{head}Content-Length: {len(QUESTION)}\r\n\r\n{QUESTION}".encode()
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(due: float) -> None:
+        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+        writer.write(message)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if length:
+            await reader.readexactly(int(length[1]))
+        else:
+            await reader.readuntil(b"0\r\n\r\n")
+        found.append(time.perf_counter() - due)
+        idle.append((reader, writer))
+
+    due = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(RATE * RATE_SECONDS):
+            due += random.expovariate(RATE)
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(ask(time.perf_counter()))
+    for _, writer in idle:
+        writer.close()
+    return found
+
+
+def measure() -> str:
+    """A table in Markdown."""
+    with contestants() as found, tempfile.TemporaryDirectory() as directory:
+        script = Path(directory) / "post.lua"
+        script.write_text(
+            f"wrk.method = 'POST'\nwrk.body = '{QUESTION}'\n"
+            "wrk.headers['Content-Type'] = 'application/json'\n"
+        )
+        floods: dict[str, list[tuple[float, float]]] = {each.name: [] for each in found}
+        delays: dict[str, list[float]] = {each.name: [] for each in found}
+        for _ in range(ROUNDS):
+            for each in found:
+                floods[each.name].append(flood(each, script))
+                delays[each.name] += asyncio.run(latencies(each.port))
+    return _shown(floods, delays)
+
+
+def _shown(floods: dict[str, list[tuple[float, float]]], delays: dict[str, list[float]]) -> str:
+    def median(values: Sequence[float]) -> float:
+        return statistics.median(values)
+
+    bare = median([rate for rate, _ in floods["bare aiohttp"]])
+    direct = statistics.quantiles(delays["direct"], n=100)
+    rows = []
+    for name, runs in floods.items():
+        rate, cpu = (median(column) for column in zip(*runs, strict=True))
+        cuts = statistics.quantiles(delays[name], n=100)
+        added = [f"{(cuts[p - 1] - direct[p - 1]) * 1000:.2f} ms" for p in (50, 99)]
+        rows.append([name, f"{rate:,.0f}", f"{rate / bare:.2f}", f"{cpu:.0f} µs", *added])
+    header = ["small JSON answers", "requests/s", "times bare", "CPU a request"]
+    return table([*header, f"added p50 at {RATE}/s", "added p99"], rows)
+
+
+if __name__ == "__main__":
+    print(measure())
