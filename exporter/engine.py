@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 EX_SOFTWARE = 70
 """Exit status for a mistake in the program (sysexits.h): a supervisor starts it again."""
 
+IDLE_POLL_S = 0.5
+"""Between two looks at what proxies have watched; each of them is a commit, and takes its time."""
+
 MOST_WAITING_BYTES = 64 << 20
 """Of pushes that wait for their commit; more are refused until there is room."""
 
@@ -107,7 +110,7 @@ class Engine:
             commit_interval_s=config.commit_interval,
             poll_interval_s=min(
                 (source.tail.poll_interval for source in config.sources if source.tail),
-                default=0.25,
+                default=min(IDLE_POLL_S, config.commit_interval),
             ),
             arrived=inboxes.arrived,
         )

@@ -1,0 +1,145 @@
+"""Gateways in Python: the same records, from an ASGI and from an aiohttp application."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+
+from exporter.formats import builtin
+from exporter.formats.compile import Decoder
+from exporter.record import Kinds, Record
+from exporter.sources.middleware import AsgiMiddleware, record_line, watch_aiohttp
+
+CHAT = "/v1/chat/completions"
+ANSWER = b'{"model": "m-1", "usage": {"prompt_tokens": 11, "completion_tokens": 3}}'
+EVENTS = [
+    b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n',
+    b'data: {"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":3}}\n\n',
+    b"data: [DONE]\n\n",
+]
+
+
+async def asgi_gateway(scope: Any, receive: Any, send: Any) -> None:
+    """Answers a JSON body, or a stream where one is asked for; `model` says what goes wrong."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    asked = json.loads(body)
+    if asked["model"] == "raises":
+        raise ZeroDivisionError
+    kind = b"text/event-stream" if asked.get("stream") else b"application/json"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+    parts = EVENTS if asked.get("stream") else [ANSWER[:20], ANSWER[20:]]
+    if asked["model"] == "stops":
+        parts = parts[:1]
+    for part in parts:
+        await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    if asked["model"] != "stops":
+        await send({"type": "http.response.body"})
+
+
+def asgi(asked: dict[str, Any], path: str = CHAT) -> list[Record]:
+    records: list[Record] = []
+    body = json.dumps(asked).encode()
+    messages = [
+        {"type": "http.request", "body": body[:5], "more_body": True},
+        {"type": "http.request", "body": body[5:]},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(_: Any) -> None:
+        pass
+
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", b"r-1")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    app = AsgiMiddleware(asgi_gateway, records.append)
+    if asked["model"] == "raises":
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(app(scope, receive, send))
+    else:
+        asyncio.run(app(scope, receive, send))
+    return records
+
+
+async def aiohttp_gateway(request: web.Request) -> web.StreamResponse:
+    asked = await request.json()
+    if asked["model"] == "raises":
+        raise web.HTTPTooManyRequests
+    if not asked.get("stream"):
+        return web.Response(body=ANSWER, content_type="application/json")
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for event in EVENTS[:1] if asked["model"] == "stops" else EVENTS:
+        await asyncio.sleep(0.01)
+        await response.write(event)
+    return response
+
+
+def aiohttp(asked: dict[str, Any], path: str = CHAT) -> list[Record]:
+    records: list[Record] = []
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_post(path, aiohttp_gateway)
+        watch_aiohttp(app, records.append)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
+        async with ClientSession() as client:
+            headers = {"X-Request-Id": "r-1"}
+            async with client.post(url, json=asked, headers=headers) as answer:
+                await answer.read()
+        await runner.cleanup()
+
+    asyncio.run(run())
+    return records
+
+
+Gateway = Callable[..., list[Record]]
+both = pytest.mark.parametrize("gateway", [asgi, aiohttp])
+
+
+@both
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_becomes_a_record(gateway: Gateway, stream: bool) -> None:
+    (record,) = gateway({"model": "m", "stream": stream})
+    assert (record.input_tokens, record.output_tokens) == (11, 3)
+    assert (record.kind.model, record.kind.provider) == ("m", "openai")
+    assert (record.kind.status_code, record.kind.error_type) == (200, "")
+    assert (record.kind.streamed, record.request_id) == (stream, "r-1")
+    assert (record.time_to_first_token is not None) is stream
+
+
+@both
+def test_a_stream_that_stops_early_is_a_failure(gateway: Gateway) -> None:
+    (record,) = gateway({"model": "stops", "stream": True})
+    assert record.kind.error_type == "stream_aborted"
+
+
+@pytest.mark.parametrize(("gateway", "status"), [(asgi, 500), (aiohttp, 429)])
+def test_what_the_gateway_raises_is_a_failure(gateway: Gateway, status: int) -> None:
+    (record,) = gateway({"model": "raises"})
+    assert (record.kind.status_code, record.kind.error_type) == (status, str(status))
+
+
+@both
+def test_what_is_no_model_request_is_not_watched(gateway: Gateway) -> None:
+    assert gateway({"model": "m"}, path="/v1/other") == []
+
+
+def test_a_record_as_a_line_reads_as_the_same_record() -> None:
+    (record,) = asgi({"model": "m", "stream": True})
+    decoded = Decoder(builtin("records"), Kinds()).decode(record_line(record))
+    (read,) = decoded.batch.records()
+    assert read._replace(kind=record.kind) == record._replace(total_tokens=14)
+    assert read.kind._replace(currency="") == record.kind
