@@ -111,10 +111,9 @@ class Arrivals:
                 if stranger.state != since and not stranger.state.size:  # copied and truncated
                     until = now + self._settings.rotated_wait_s
                     self._searches.begin(stranger.found.path, until, since.modified_ns)
+                self._recognise(stranger, now)
                 if self._has_gone(stranger, now):
                     self._dismiss(stranger)
-                else:
-                    self._recognise(stranger, now)
 
     @contextmanager
     def _trying(self, stranger: Stranger) -> Iterator[None]:
@@ -133,7 +132,8 @@ class Arrivals:
         found = Found(follower.record.path, follower.file_id, follower.state)
         fd = os.dup(follower.content.fd)
         self._roster.detach(follower)
-        self._strangers[found.file_id] = Stranger(fd, found, now, from_end=False, search=None)
+        met = self._roster.looked_at
+        self._strangers[found.file_id] = Stranger(fd, found, met, now)
         self.settle(now)
 
     def close(self) -> None:
@@ -156,13 +156,15 @@ class Arrivals:
         file_id = found.file_id
         if stranger := self._strangers.get(file_id):
             stranger.found = stranger.found._replace(path=found.path)
+            stranger.search = search
         if stranger or self._roster.has(file_id) or self._roster.recognise_finished(found):
             return True
         fd = self._open(found)
         if fd is None:
             return False
         from_end = self._from_end is not None and file_id in self._from_end
-        self._strangers[file_id] = Stranger(fd, found, now, from_end=from_end, search=search)
+        met = self._roster.looked_at
+        self._strangers[file_id] = Stranger(fd, found, met, now, from_end=from_end, search=search)
         if search is None and not self._records.at(file_id):
             self._searches.begin_at(found.path, now + self._settings.rotated_wait_s)
         return True
@@ -318,8 +320,12 @@ class Arrivals:
         if not ready:
             return
         if content.gzip or record.gzip or not original.linked:
+            is_heir = not original.linked and original.agreed == record.position
             is_covered = original.at_end or content.length() <= record.position
-            if is_covered and original.agreed <= record.position:
+            is_whole = content.at(original.agreed - 1, 1) == b"\n"  # half a line may differ yet
+            if is_heir or record.pending:
+                return  # it takes over when the original is closed
+            if is_covered and is_whole and original.agreed <= record.position:
                 self._metrics.copies.inc()
                 self._count(stranger, content, Counted(original.agreed), now)
         elif known:
@@ -375,7 +381,7 @@ class Arrivals:
     ) -> None:
         """Begin a record of the file, of which that much is counted."""
         found = stranger.found
-        record = self._records.add(found.path, lineage_of(found.path), found.file_id)
+        record = self._records.add(found.path, lineage_of(found.path), stranger.met, found.file_id)
         record.marks = list(marks)
         self._records.place(record, content, *kept)
         self._follow(stranger, content, record, now)

@@ -63,17 +63,13 @@ class Follower:
         self._before: bytes | None = None
         self._looked_at: State | None = None
         self._nul_cursor = 0
-        self.restart()
-
-    def restart(self) -> None:
-        """Read from the record's position on, after its pending pieces have been read again."""
-        pending = [at for at in self.record.pending.values() if at != DISCARDING]
-        self.cursor = min([*pending, self.record.position])
-        self._before = None
-        self._looked_at = None
         self._seen_to = 0
-        self.half = False
-        self.at_end = False
+        self.cursor = record.position
+
+    def replay(self) -> None:
+        """Begin with the pieces of unfinished records, which are read again and not counted."""
+        pending = self.record.pending.values()
+        self.cursor = min([at for at in pending if at != DISCARDING], default=self.cursor)
 
     def look(self, state: State) -> None:
         """Take note of the file's state."""

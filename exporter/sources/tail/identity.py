@@ -90,9 +90,9 @@ def orphan_of(found: Found, content: Content, orphans: Iterable[FileRecord]) -> 
 
 def _is_likely(found: Found, record: FileRecord) -> bool:
     """With little content the name has to tell: a rotated copy, or the file on a renamed device."""
-    if found.path == record.path:
-        return found.file_id[1] == record.inode and not record.orphan
-    return lineage_of(found.path) == record.lineage != found.path
+    is_same_inode = found.file_id[1] == record.inode and not record.orphan
+    is_rotated = lineage_of(found.path) == record.lineage != found.path
+    return is_rotated or (found.path == record.path and is_same_inode)
 
 
 class Original(NamedTuple):

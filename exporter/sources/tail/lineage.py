@@ -9,6 +9,7 @@ from exporter.sources.tail.joiner import Joiner
 from exporter.sources.tail.metrics import SourceMetrics
 from exporter.sources.tail.record import DISCARDING, FileRecord
 from exporter.sources.tail.records import Records
+from exporter.sources.tail.rotation import age
 from exporter.sources.tail.settings import TailSettings
 
 _CONTAINER_RUN = re.compile(r"(?P<directory>.*/)(?P<run>\d+)\.log")
@@ -23,6 +24,7 @@ class Lineage:
 
     Attributes:
         files: being read, the oldest first.
+        there_at: when a file of the log was there.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Lineage:
     ) -> None:
         self.path = path
         self.files: list[Follower] = []
+        self.there_at = float("-inf")
         self._metrics = metrics
         self._joiner = Joiner(settings.max_line_bytes, metrics)
         self._unwrapper = Unwrapper(settings.envelope, self._joiner)
@@ -39,18 +42,24 @@ class Lineage:
     def add(self, follower: Follower) -> None:
         """Read this file too."""
         self.files.append(follower)
-        if pending := follower.record.pending:
+        pending = follower.record.pending
+        if pending and follower.record not in self._holders:  # whose pieces are here already
             self._holders.add(follower.record)
+            follower.replay()
             for stream, position in pending.items():
                 if position == DISCARDING:
                     self._joiner.discard(stream)
 
     def sort(self) -> None:
-        """Put the oldest file first; the last is that at the path itself."""
+        """Put the oldest file first; the last is that at the path itself.
+
+        Of those that were met at one look, the names tell.
+        """
         self.files.sort(
             key=lambda follower: (
                 follower.away_since is None and follower.record.path == self.path,
-                follower.state.modified_ns,
+                follower.record.met,
+                age(follower.record.path),
                 follower.record.serial,
             )
         )

@@ -22,6 +22,7 @@ class FileRecord(msgspec.Struct, eq=False, array_like=True):
         serial: names the record; later ones are greater.
         path: where the file was last seen, symlinks resolved.
         lineage: the path that files of one log have in turn while they are written.
+        met: time of day of the look at which it was met.
         device, inode: of the file; of an orphan: where its content stood once.
         orphan: the content is no longer in that file; a copy of it may turn up.
         modified_ns: the file's time of last change, when the content was last seen to be there.
@@ -42,6 +43,7 @@ class FileRecord(msgspec.Struct, eq=False, array_like=True):
     serial: int
     path: str
     lineage: str
+    met: float
     device: int
     inode: int
     orphan: bool = False

@@ -39,9 +39,9 @@ class Records:
     def __iter__(self) -> Iterator[FileRecord]:
         return iter(self._by_serial.values())
 
-    def add(self, path: str, lineage: str, file_id: FileId) -> FileRecord:
+    def add(self, path: str, lineage: str, met: float, file_id: FileId) -> FileRecord:
         """A new record of a file of which nothing is counted."""
-        record = FileRecord(VERSION, self._next_serial, path, lineage, *file_id)
+        record = FileRecord(VERSION, self._next_serial, path, lineage, met, *file_id)
         self._next_serial += 1
         self._insert(record)
         self.changed(record)

@@ -52,6 +52,7 @@ class Roster:
         lineages: the same by the path that they have in turn.
         idle: files closed because they are finished, or to make room for others.
         files: what the globs matched at the last look.
+        looked_at: time of day of that look.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Roster:
         self.lineages: dict[str, Lineage] = {}
         self.idle: dict[FileId, Idle] = {}
         self.files: Mapping[FileId, Found] = {}
+        self.looked_at = 0.0
         self._ids: dict[str, FileId] = {}
         self._name = name
         self._settings = settings
@@ -82,7 +84,7 @@ class Roster:
             if ids.get(path) != file_id
             for record in self._records.at(file_id)
         ]
-        self.files, self._ids = files, ids
+        self.files, self._ids, self.looked_at = files, ids, self._clock.wall()
         emptied: list[FileRecord] = []
         for follower in list(self.followers.values()):
             before = follower.state
@@ -101,6 +103,12 @@ class Roster:
             else:
                 self._see(idle.record, found)
         return Rotations(gone, emptied)
+
+    def was_renamed(self, found: Found) -> None:
+        """Note where a file is now that no glob matches any more."""
+        follower = self.followers.get(found.file_id)
+        if follower and follower.away_since is not None:
+            self._see(follower.record, found)
 
     def is_at(self, path: str, record: FileRecord) -> bool:
         """Whether the file that the record is of stands at the path."""
@@ -225,11 +233,13 @@ class Roster:
             elif not follower.linked and idle_s >= settings.unlinked_limit_s:
                 self._abandon(follower)
         for path, lineage in list(self.lineages.items()):
-            if not lineage.files:
+            if lineage.files or path in self._ids:
+                lineage.there_at = now
+            waited = now - lineage.there_at >= settings.rotated_wait_s
+            if lineage.has_pieces() and (waited or lineage.is_over(self._ids)):
                 lineage.drop_pieces()
+            if not lineage.files and not lineage.has_pieces():
                 del self.lineages[path]
-            elif lineage.has_pieces() and lineage.is_over(self._ids):
-                lineage.drop_pieces()
 
     def _abandon(self, follower: Follower) -> None:
         unread = follower.unread()

@@ -25,6 +25,13 @@ def lineage_of(path: str) -> str:
     return match["base"] if match else path
 
 
+def age(path: str) -> tuple[bool, int, str]:
+    """Sorts the names of one lineage's files, the oldest first and the unrotated last."""
+    match = _NAME.fullmatch(path)
+    index, stamp = (match["index"], match["stamp"]) if match else (None, None)
+    return index is None and stamp is None, -int(index or 0), stamp or ""
+
+
 def is_newer(path: str, other: str) -> bool | None:
     """Whether of two rotated names of one lineage the first was rotated later; None: can't say."""
     one, two = _NAME.fullmatch(path), _NAME.fullmatch(other)

@@ -124,6 +124,7 @@ class Searches:
         relatives = list(self._discovery.relatives(wanted))
         paths = {found.file_id: found.path for _, found in relatives}
         for path, found in relatives:
+            self._roster.was_renamed(found)
             if found.file_id not in self._roster.files and found.file_id not in self._refused:
                 search = self._searches[path]
                 place = paths.get(search.file_id, "") if search.file_id else ""

@@ -42,6 +42,7 @@ class Stranger:
     """An open file to decide on. It is kept open, so that nothing is lost if it is deleted.
 
     Args:
+        met: time of day of the look at which it was met.
         from_end: it was there at the source's first look ever, and is to be read from its end.
         search: because of which it was found, where no glob matches it.
 
@@ -52,10 +53,18 @@ class Stranger:
     """
 
     def __init__(
-        self, fd: int, found: Found, now: float, *, from_end: bool, search: Search | None
+        self,
+        fd: int,
+        found: Found,
+        met: float,
+        now: float,
+        *,
+        from_end: bool = False,
+        search: Search | None = None,
     ) -> None:
         self.fd = fd
         self.found = found
+        self.met = met
         self.from_end = from_end
         self.search = search
         self.content: Content | None = None

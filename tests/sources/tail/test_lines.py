@@ -1,6 +1,7 @@
 """Lines that are too long, NULs, byte order marks (F1 to F5); pipes."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,7 @@ def test_f5_a_new_file_of_nuls_is_read_when_its_bytes_are_there(tail: Tail, tmp_
 
 
 @pytest.fixture
-def standard_input() -> "list[int]":
+def standard_input() -> Iterator[list[int]]:
     """A pipe in the place of standard input; its writing end."""
     before = os.dup(0)
     reader, writer = os.pipe()

@@ -40,18 +40,17 @@ class Log:
 
     def write(self, count: int, half_length: int) -> None:
         """Finish a half line, write whole ones, and begin another."""
-        if self._file is None:
-            self._open()
+        file = self._file or self._open()
         for _ in range(count):
             one = line(next(self._numbers))
-            self._file.write((self.half_rest(one) or one) + b"\n")
+            file.write((self.half_rest(one) or one) + b"\n")
             self.whole.append(self._current or one)
             self.half = self._current = b""
         if half_length and not self.half:
             self._current = line(next(self._numbers))
             self.half = self._current[:half_length]
-            self._file.write(self.half)
-        self._file.flush()
+            file.write(self.half)
+        file.flush()
 
     _current = b""
 
@@ -74,11 +73,12 @@ class Log:
             self._file.close()
         self._file = None
 
-    def _open(self) -> None:
-        self._file = self.path.open("ab")
+    def _open(self) -> BinaryIO:
+        self._file = file = self.path.open("ab")
         if self._has_banner:
-            self._file.write(BANNER + b"\n")
-            self._file.flush()
+            file.write(BANNER + b"\n")
+            file.flush()
+        return file
 
     def shift(self) -> None:
         """Make room for a file called .1."""
@@ -93,10 +93,12 @@ class Log:
         self.path.rename(self.rotated)
         self._is_renamed = True
 
-    def copy_and_truncate(self) -> None:
+    def copy(self) -> None:
         self.finish()
         self.shift()
         self.rotated.write_bytes(self.path.read_bytes())
+
+    def truncate(self) -> None:
         with self.path.open("r+b") as file:
             file.truncate(0)
         self.half = b""
@@ -128,6 +130,7 @@ class Tailing(RuleBasedStateMachine):
         self.tail.poll()
 
     logs_ = strategies.integers(0, 1)
+    meanwhiles = strategies.sampled_from(["nothing", "nothing", "poll", "poll and restart"])
 
     @rule(which=logs_, count=strategies.integers(0, 40), half=strategies.sampled_from([0, 0, 9]))
     def write(self, which: int, count: int, half: int) -> None:
@@ -145,19 +148,31 @@ class Tailing(RuleBasedStateMachine):
         if log.is_renamed:
             log.reopen()
 
-    @rule(which=logs_)
-    def rotate_by_copy(self, which: int) -> None:
+    @rule(which=logs_, between=meanwhiles)
+    def rotate_by_copy(self, which: int, between: str) -> None:
         log = self.logs[which]
         if not log.is_renamed and log.path.exists():
-            log.copy_and_truncate()
+            log.copy()
+            self.meanwhile(between)
+            log.truncate()
 
-    @rule(which=logs_)
-    def compress(self, which: int) -> None:
+    @rule(which=logs_, between=meanwhiles)
+    def compress(self, which: int, between: str) -> None:
         log = self.logs[which]
         if not log.is_renamed and log.rotated.exists():
             target = log.rotated.with_name(log.rotated.name + ".gz")
-            target.write_bytes(gzip.compress(log.rotated.read_bytes()))
+            whole = gzip.compress(log.rotated.read_bytes())
+            target.write_bytes(whole[: len(whole) // 2])
+            self.meanwhile(between)
+            target.write_bytes(whole)
+            self.meanwhile(between)
             log.rotated.unlink()
+
+    def meanwhile(self, what: str) -> None:
+        if what != "nothing":
+            self.poll(1)
+        if what == "poll and restart":
+            self.restart()
 
     @rule(which=logs_)
     def delete_what_was_read(self, which: int) -> None:
@@ -225,3 +240,82 @@ def test_each_line_is_delivered_once_with_rotated_names_outside_of_the_glob() ->
 def test_each_line_is_delivered_once_with_rotated_names_within_the_glob() -> None:
     with capture_logs():
         run_state_machine_as_test(TailingRotatedFilesToo, settings=OPTIONS)
+
+
+class Container(RuleBasedStateMachine):
+    """A container's log: records in pieces, on two streams, over rotated and compressed files."""
+
+    @initialize()
+    def begin(self) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self.log = Path(self._directory.name) / "0.log"
+        self.tail = Tail(self.log.parent, "running")
+        self.whole: list[bytes] = []
+        self.unfinished: dict[bytes, bytes] = {}
+        self.written: dict[bytes, int] = {}
+        self.numbers = iter(range(10**6))
+        self.rotations = iter(range(10**6))
+        self.ticks = iter(range(10**6))
+        self.write(b"stdout", 0)
+        self.poll()
+
+    @rule(stream=strategies.sampled_from([b"stdout", b"stderr"]), pieces=strategies.integers(0, 3))
+    def write(self, stream: bytes, pieces: int) -> None:
+        """Some pieces of a record, or a whole one, or the end of the unfinished one."""
+        record = self.unfinished.setdefault(stream, line(next(self.numbers)))
+        start = self.written.get(stream, 0)
+        with self.log.open("ab") as file:
+            for _ in range(pieces):
+                file.write(self.entry(stream, b"P", record[start : start + 3]))
+                start += 3
+            if not pieces:
+                file.write(self.entry(stream, b"F", record[start:]))
+                self.whole.append(self.unfinished.pop(stream))
+                start = 0
+        self.written[stream] = start
+
+    def entry(self, stream: bytes, tag: bytes, piece: bytes) -> bytes:
+        time = b"2026-01-01T00:00:00.%06dZ" % next(self.ticks)
+        return b" ".join([time, stream, tag, piece]) + b"\n"
+
+    @rule(is_compressed=strategies.booleans())
+    def rotate(self, is_compressed: bool) -> None:
+        for old in self.log.parent.glob("0.log.*"):
+            if is_compressed and old.suffix != ".gz":
+                whole = gzip.compress(old.read_bytes())
+                temporary = old.with_name(old.name + ".tmp")
+                temporary.write_bytes(whole)
+                temporary.rename(old.with_name(old.name + ".gz"))
+                old.unlink()
+        self.log.rename(self.log.with_name(f"0.log.20260101-{next(self.rotations):06}"))
+        self.log.touch()
+
+    @rule()
+    def poll(self) -> None:
+        self.tail.poll()
+
+    @rule()
+    def restart(self) -> None:
+        self.tail.stop()
+
+    @rule()
+    def kill(self) -> None:
+        self.tail.time.now += 1
+        self.tail.read()
+        self.tail.stop()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "tail"):
+            return
+        for stream in list(self.unfinished):
+            self.write(stream, 0)
+        for _ in range(3):
+            self.tail.poll(after_s=6)
+        self.tail.stop()
+        self._directory.cleanup()
+        assert sorted(self.tail.lines) == sorted(self.whole)
+
+
+def test_each_record_of_a_container_is_joined_and_delivered_once() -> None:
+    with capture_logs():
+        run_state_machine_as_test(Container, settings=OPTIONS)
