@@ -13,6 +13,7 @@ from aiohttp import web
 
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import api_of, session_of
+from exporter.sources.proxy.errors import CutError, UpstreamError
 from exporter.sources.proxy.heads import (
     Framing,
     answer_head,
@@ -24,7 +25,7 @@ from exporter.sources.proxy.observation import Ending
 from exporter.sources.proxy.stream_usage import UsageRemover, asking_for_usage
 from exporter.sources.proxy.target import Targets
 from exporter.sources.proxy.tunnel import tunnel
-from exporter.sources.proxy.upstream import Connection, CutError, UpstreamError
+from exporter.sources.proxy.upstream import Connection
 from exporter.sources.proxy.watch import Books, Watch
 
 log = structlog.get_logger(__name__)

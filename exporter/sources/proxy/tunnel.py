@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from exporter.sources.proxy.upstream import Connection, UpstreamError
+from exporter.sources.proxy.errors import UpstreamError
+from exporter.sources.proxy.upstream import Connection
 
 LONGEST_MESSAGE = 1 << 20
 """Bytes of a message that is looked into; the usage comes in small ones, sound in large ones."""

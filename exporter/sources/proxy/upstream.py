@@ -14,6 +14,13 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from exporter.sources.proxy.errors import (
+    CutError,
+    InvalidAnswerError,
+    TimedOutError,
+    UnreachableError,
+    UpstreamError,
+)
 from exporter.sources.proxy.headers import RawHeaders
 
 MOST_BUFFERED = 1 << 18
@@ -24,49 +31,6 @@ MOST_IDLE = 256
 
 MOST_HEADER_BYTES = 1 << 17
 """Of an answer's head; a longer one is no answer."""
-
-
-class UpstreamError(Exception):
-    """The upstream gave no answer.
-
-    Attributes:
-        status: that the client gets.
-        error_type: in series.
-    """
-
-    status = 502
-    error_type = "upstream_invalid"
-
-
-class UnreachableError(UpstreamError):
-    """No connection came about."""
-
-    error_type = "upstream_unreachable"
-
-
-class TimedOutError(UpstreamError):
-    """The upstream took too long."""
-
-    status = 504
-    error_type = "upstream_timeout"
-
-
-class InvalidAnswerError(UpstreamError):
-    """What came is not HTTP."""
-
-
-class CutError(UpstreamError):
-    """The connection ended before the answer was whole.
-
-    Attributes:
-        unanswered: not one byte of an answer came.
-    """
-
-    error_type = "upstream_aborted"
-
-    def __init__(self, *, unanswered: bool) -> None:
-        super().__init__("the connection ended early")
-        self.unanswered = unanswered
 
 
 @dataclass(frozen=True, slots=True)

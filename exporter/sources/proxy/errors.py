@@ -1,0 +1,44 @@
+"""Ways in which an upstream gives no answer."""
+
+
+class UpstreamError(Exception):
+    """The upstream gave no answer.
+
+    Attributes:
+        status: that the client gets.
+        error_type: in series.
+    """
+
+    status = 502
+    error_type = "upstream_invalid"
+
+
+class UnreachableError(UpstreamError):
+    """No connection came about."""
+
+    error_type = "upstream_unreachable"
+
+
+class TimedOutError(UpstreamError):
+    """The upstream took too long."""
+
+    status = 504
+    error_type = "upstream_timeout"
+
+
+class InvalidAnswerError(UpstreamError):
+    """What came is not HTTP."""
+
+
+class CutError(UpstreamError):
+    """The connection ended before the answer was whole.
+
+    Attributes:
+        unanswered: not one byte of an answer came.
+    """
+
+    error_type = "upstream_aborted"
+
+    def __init__(self, *, unanswered: bool) -> None:
+        super().__init__("the connection ended early")
+        self.unanswered = unanswered
