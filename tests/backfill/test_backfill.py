@@ -143,7 +143,7 @@ def test_the_daemons_counts_and_rows_are_not_touched(config: Path, tmp_path: Pat
     engine.pipeline.stop()
     old = tmp_path / "old.jsonl"
     # The daemon has read the last two already; only one of them ended before it began.
-    old.write_bytes(line(0, NOW - 9000) + line(1, NOW - 5000) + line(9, NOW + 100))
+    old.write_bytes(line(0, NOW - 9000) + line(1, NOW - 5000) + line(9, NOW + 3600))
     done = backfill(config, old)
     assert "2 requests of 3 lines" in done.stdout
     assert "1 requests are left out, for the daemon counts them" in done.stdout
