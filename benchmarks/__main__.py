@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
         "Request log",
         lambda: importlib.import_module("benchmarks.request_log").measure(),
     ),
+    "proxy": ("Proxy", lambda: importlib.import_module("benchmarks.proxy").measure()),
     "otlp": ("OTLP", lambda: importlib.import_module("benchmarks.otlp").measure()),
 }
 """Modules that import much are imported late: a child's peak memory begins with its parent's."""

@@ -9,6 +9,7 @@ import http.client
 import json
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -119,6 +120,9 @@ def answers(port: int) -> bool:
 @contextmanager
 def contestants() -> Iterator[list[Contestant]]:
     """The upstream itself, nginx, a bare aiohttp proxy, and this one."""
+    missing = [name for name in ("nginx", "wrk") if shutil.which(name) is None]
+    if missing:
+        raise RuntimeError(f"not installed; as root: apt-get install {' '.join(missing)}")
     upstream, nginx, bare, ours, scrape = (free_port() for _ in range(5))
     with ExitStack() as running, tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -1,7 +1,7 @@
 """The upstream's side: HTTP/1.1 on asyncio.Protocol and httptools, with kept connections.
 
-aiohttp's client takes 73 µs of a core for a small answer, this one 9: proxying is all that it does.
-It parses answers, bounds waiting and buffers, and knows nothing of what is carried.
+aiohttp's client took 73 µs of a core for a small answer, and one of this kind 9. Proxying is all it
+does: it parses answers, bounds waiting and buffers, and knows nothing of what is carried.
 """
 
 import asyncio
