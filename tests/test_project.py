@@ -139,7 +139,9 @@ def project_files(under: str = ".") -> list[Path]:
 @cache
 def make_tasks() -> list[str]:
     """The tasks that `make` alone lists."""
-    listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     return [line.split()[0] for line in listed.splitlines()]
 
 
