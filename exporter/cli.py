@@ -57,6 +57,13 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
             help="Let POST /-/reload reload the configuration, as SIGHUP does.",
         ),
         click.option(
+            "--web.allowed-host",
+            "allowed_hosts",
+            multiple=True,
+            metavar="NAME",
+            help="Further name to be asked by, such as an ingress's; * stands for any characters.",
+        ),
+        click.option(
             "--web.open-metrics",
             "open_metrics",
             is_flag=True,
@@ -113,13 +120,16 @@ def _run(
     web_config: Path | None,
     enable_lifecycle: bool,
     open_metrics: bool,
+    allowed_hosts: tuple[str, ...],
     log_level: logs.Level,
     log_format: logs.Format,
 ) -> None:
     from exporter.daemon import Daemon, Options
 
     logs.configure(log_level, log_format)
-    options = Options(config_file, listen, web_config, enable_lifecycle, open_metrics)
+    options = Options(
+        config_file, listen, web_config, enable_lifecycle, open_metrics, allowed_hosts
+    )
     Daemon(options).run()
 
 

@@ -41,6 +41,7 @@ class Options:
     Attributes:
         enable_lifecycle: let `POST /-/reload` reload the configuration.
         open_metrics: let `/metrics` be read without a password.
+        allowed_hosts: names that the web server may be asked by.
     """
 
     config_file: Path
@@ -48,6 +49,7 @@ class Options:
     web_config: Path | None = None
     enable_lifecycle: bool = False
     open_metrics: bool = False
+    allowed_hosts: Sequence[str] = ()
 
 
 class Daemon:
@@ -107,6 +109,7 @@ class Daemon:
             web_config=self._options.web_config,
             registry=self._metrics.registry,
             open_metrics=self._options.open_metrics,
+            allowed_hosts=self._options.allowed_hosts,
         )
         door = PushDoor(
             lambda: self._engine.ingest,

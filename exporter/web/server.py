@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter.web import pages
 from exporter.web.exposition import Exposition, Scrapes
+from exporter.web.hosts import AllowedHosts
 from exporter.web.listener import Connection, Limits, Listener
 from exporter.web.security import BasicAuth, WatchedPolicy
 from exporter.web.selfmetrics import WebMetrics
@@ -48,6 +49,7 @@ class WebServer:
         registry: CollectorRegistry | None = None,
         limits: Limits = _DEFAULT_LIMITS,
         open_metrics: bool = False,
+        allowed_hosts: Sequence[str] = (),
         web_config_poll_s: float = 2,
     ) -> None:
         """Set it up; nothing is served before `start`.
@@ -63,6 +65,7 @@ class WebServer:
             registry: takes the listener's own metrics.
             limits: what clients may take up.
             open_metrics: /metrics asks for no password, whatever the web-config file says.
+            allowed_hosts: names that it may be asked by, as of `AllowedHosts`.
             web_config_poll_s: how often the web-config file and its certificates are looked at.
 
         Raises:
@@ -76,6 +79,7 @@ class WebServer:
         self._metrics = WebMetrics(registry or CollectorRegistry())
         self._policy = WatchedPolicy(web_config, self._metrics)
         self._basic_auth = BasicAuth()
+        self._hosts = AllowedHosts(allowed_hosts)
         self._admits: dict[web.AbstractRoute, Callable[[web.Request], bool | None]] = {}
         self._landing = pages.LandingPage(ready, sources)
         app = web.Application(
@@ -164,6 +168,13 @@ class WebServer:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let those pass whom the web-config file admits."""
         policy = self._policy.current
+        own_address, *_ = request.get_extra_info("sockname") or ("",)
+        is_protected = bool(policy.users) or policy.tls is not None
+        host = request.headers.get("Host", "")
+        if not self._hosts.admits(host, own_address, is_protected=is_protected):
+            raise web.HTTPForbidden(
+                text=f"403: asked for {host[:100]!a}; --web.allowed-host allows further names\n"
+            )
         if policy.client_names and policy.client_names.isdisjoint(
             certificate_names(request.get_extra_info("peercert"))
         ):
