@@ -92,14 +92,14 @@ def test_a_second_sigterm_ends_it_at_once(setup: Setup) -> None:
 
 def test_a_second_daemon_on_one_state_is_refused_and_told_of_the_first(setup: Setup) -> None:
     with setup.start().wait_ready() as first, setup.start() as second:
-        assert second.process.wait(10) == EX_CONFIG
+        assert second.process.wait(60) == EX_CONFIG
         assert f"process {first.process.pid}" in second.log.read_text()
 
 
 def test_a_state_directory_that_cannot_be_used_is_a_refusal(setup: Setup) -> None:
     setup.state.write_text("a file where a directory should be")
     with setup.start() as daemon:
-        assert daemon.process.wait(10) == EX_CONFIG
+        assert daemon.process.wait(60) == EX_CONFIG
         assert str(setup.state) in daemon.log.read_text()
 
 

@@ -56,6 +56,8 @@ class Wire:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
+        if self.writer.is_closing():  # asyncio would pass over it, uvloop raises a RuntimeError.
+            raise ConnectionResetError("the other side has gone")
         self.writer.write(data)
         await self.writer.drain()
 
