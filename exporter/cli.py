@@ -4,22 +4,28 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from exporter import __version__, demo, logs
-from exporter.alerting.commands import alerts
-from exporter.backfill.commands import backfill
 from exporter.config import config_schema, load_config
-from exporter.dashboards.commands import dashboards
 from exporter.errors import ExporterError
-from exporter.formats.commands import formats
-from exporter.requestlog.commands import requests
 
 EX_CONFIG = 78
 """Exit status for what only a person can mend (sysexits.h): a supervisor need not try again."""
+
+_MODULES = {
+    "alerts": "exporter.alerting.commands",
+    "backfill": "exporter.backfill.commands",
+    "dashboards": "exporter.dashboards.commands",
+    "formats": "exporter.formats.commands",
+    "requests": "exporter.requestlog.commands",
+}
+"""Commands with a module of their own, imported when one is asked for: together they take longer to
+import than most of them run, and the daemon needs none."""
 
 _config_file = click.option(
     "--config.file",
@@ -90,6 +96,17 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
 
 class _Commands(click.Group):
     """Prints what a person can mend without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, for the help."""
+        return sorted({*super().list_commands(ctx), *_MODULES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them."""
+        if cmd_name not in _MODULES:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(_MODULES[cmd_name]), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
@@ -180,10 +197,3 @@ def config_group() -> None:
 def schema() -> None:
     """Print the configuration's JSON Schema, for editors."""
     click.echo(json.dumps(config_schema(), indent=2))
-
-
-main.add_command(alerts)
-main.add_command(backfill)
-main.add_command(dashboards)
-main.add_command(formats)
-main.add_command(requests)

@@ -16,7 +16,7 @@ from exporter.config import Config, load_config
 from exporter.engine import Engine, Metrics
 from exporter.errors import ExporterError
 from exporter.sources.inbox import Inboxes
-from exporter.sources.proxy import Proxies, WantedProxy
+from exporter.sources.proxy.fleet import Proxies, WantedProxy
 from exporter.store.state import StateStore
 from exporter.web.ingest import PushDoor
 from exporter.web.pages import SourceState

@@ -24,7 +24,7 @@ from exporter.requestlog.search import RequestSearch
 from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
 from exporter.sources.inbox import MOST_RECORDS, Inboxes, RecordSource
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
-from exporter.sources.proxy import ProxyMetrics
+from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.tail import TailMetrics, TailSettings, TailSource
 from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, instruments

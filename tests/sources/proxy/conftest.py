@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from exporter.record import Record
 from exporter.sources.inbox import Inbox
-from exporter.sources.proxy import ProxyMetrics, ProxyServer
 from exporter.sources.proxy.config import ProxyConfig
+from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.server import ProxyServer
 from tests.sources.proxy.upstreams import Answer, Loop, Upstream
 from tests.waiting import wait_until
 from tests.web.serving import Answer as Got
