@@ -1,7 +1,6 @@
 """A real Alertmanager, as Debian packages it, and a web server that takes its notifications."""
 
 import json
-import subprocess
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,63 +9,30 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from tests.waiting import free_port, wait_until
+from tests.server import Server
 
 
-class Alertmanager:
-    """An Alertmanager process on a free port; a context manager that ends it.
-
-    Attributes:
-        address: `host:port` that it answers at.
-    """
+class Alertmanager(Server):
+    """An Alertmanager process on a free port."""
 
     def __init__(self, program: Path, directory: Path, config_file: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.address = f"127.0.0.1:{free_port()}"
-        self.log = directory / "alertmanager.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={config_file}",
-                    f"--storage.path={directory / 'data'}",
-                    f"--web.listen-address={self.address}",
-                    "--cluster.listen-address=",
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            wait_until(self._ready, limit_s=30, what="Alertmanager to become ready")
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the process and wait for it."""
-        self._process.kill()
-        self._process.wait()
+        super().__init__(
+            "Alertmanager",
+            directory,
+            lambda address: [
+                program,
+                f"--config.file={config_file}",
+                f"--storage.path={directory / 'data'}",
+                f"--web.listen-address={address}",
+                "--cluster.listen-address=",
+            ],
+        )
 
     def alerts(self) -> list[Mapping[str, Any]]:
         """The alerts that it knows, with their status."""
-        with urllib.request.urlopen(f"http://{self.address}/api/v2/alerts", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as answer:
             found: list[Mapping[str, Any]] = json.load(answer)
         return found
-
-    def _ready(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"Alertmanager ended at its start:\n{self.log.read_text()}")
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
 
 class Mailbox:

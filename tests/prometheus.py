@@ -1,16 +1,15 @@
 """A real Prometheus server, as Debian packages it, for one test."""
 
 import json
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from tests.waiting import free_port, wait_until
+from tests.server import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,10 @@ def scrape_config(*targets: str, interval: str = "200ms") -> str:
     )
 
 
-class Prometheus:
-    """A Prometheus process on a free port; a context manager that ends it.
+class Prometheus(Server):
+    """A Prometheus process on a free port.
 
     It takes up its targets five seconds after its start, whatever the scrape interval.
-
-    Attributes:
-        url: where it answers, without a slash at the end.
-        log: the file that holds what it says.
     """
 
     def __init__(
@@ -55,41 +50,17 @@ class Prometheus:
         directory.mkdir(parents=True, exist_ok=True)
         config_file = directory / "prometheus.yml"
         config_file.write_text(config)
-        address = f"127.0.0.1:{free_port()}"
-        self.url = f"http://{address}"
-        self.log = directory / "prometheus.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={config_file}",
-                    f"--storage.tsdb.path={directory / 'data'}",
-                    f"--web.listen-address={address}",
-                    *flags,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            wait_until(self._ready, limit_s=30, what="Prometheus to become ready")
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the process and wait for it."""
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        super().__init__(
+            "Prometheus",
+            directory,
+            lambda address: [
+                program,
+                f"--config.file={config_file}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address={address}",
+                *flags,
+            ],
+        )
 
     def query(self, expression: str, at: float | None = None) -> list[Sample]:
         """The instant vector (or scalar) that an expression gives now, or `at` an epoch second.
@@ -151,12 +122,3 @@ class Prometheus:
 
     def _ask(self, path: str, parameters: Mapping[str, object]) -> Any:
         return self.get(f"{path}?{urllib.parse.urlencode(parameters)}")
-
-    def _ready(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"Prometheus ended at its start:\n{self.log.read_text()}")
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:
-                return bool(response.status == 200)
-        except OSError:
-            return False

@@ -1,15 +1,14 @@
 """A real VictoriaMetrics server for one test: it scrapes, and takes OTLP."""
 
 import json
-import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from tests.waiting import free_port, wait_until
+from tests.server import Server
 
 FLAGS = (
     "-opentelemetry.usePrometheusNaming",
@@ -28,48 +27,25 @@ class Sample:
     value: float
 
 
-class VictoriaMetrics:
-    """A process on a free port; a context manager that ends it.
-
-    Attributes:
-        url: where it answers; OTLP goes to `url` + /opentelemetry.
-    """
+class VictoriaMetrics(Server):
+    """A process on a free port; OTLP goes to its `url` + /opentelemetry."""
 
     def __init__(self, program: Path, directory: Path, scrape_config: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         config_file = directory / "scrape.yml"
         config_file.write_text(scrape_config)
-        address = f"127.0.0.1:{free_port()}"
-        self.url = f"http://{address}"
-        self.log = directory / "victoria-metrics.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    program,
-                    f"-httpListenAddr={address}",
-                    f"-storageDataPath={directory / 'data'}",
-                    f"-promscrape.config={config_file}",
-                    *FLAGS,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            wait_until(self._ready, limit_s=30, what="VictoriaMetrics to become ready")
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the process and wait for it."""
-        self._process.kill()
-        self._process.wait()
+        super().__init__(
+            "VictoriaMetrics",
+            directory,
+            lambda address: [
+                program,
+                f"-httpListenAddr={address}",
+                f"-storageDataPath={directory / 'data'}",
+                f"-promscrape.config={config_file}",
+                *FLAGS,
+            ],
+            ready_path="/health",
+        )
 
     def query(self, expression: str) -> list[Sample]:
         """The instant vector that an expression gives now."""
@@ -83,12 +59,3 @@ class VictoriaMetrics:
     def _get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=30) as response:
             return json.load(response)
-
-    def _ready(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"VictoriaMetrics ended at its start:\n{self.log.read_text()}")
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as response:
-                return bool(response.status == 200)
-        except OSError:
-            return False
