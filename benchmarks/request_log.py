@@ -138,7 +138,9 @@ def _searches(directory: Path) -> str:
             Filter(models=model(), statuses=["429"]), 100
         ),
         "the rarest model, status and latency, 14 days": lambda: search.page(rarest, 100),
-        "an id of any day": lambda: search.find(ids[draw.integers(len(ids))]),
+        "an id of any day": lambda: search.page(
+            Filter(request_id=ids[draw.integers(len(ids))]), 100
+        ),
         "models with their requests, 14 days": lambda: search.counts(Filter()),
     }
     rows = [[name, *_times(work)] for name, work in searches.items()]

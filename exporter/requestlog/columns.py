@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import apsw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -157,10 +158,17 @@ def _lines(texts: Sequence[str]) -> str:
 
 
 def decoded(blobs: Mapping[int, bytes]) -> Rows:
-    """The rows again, or those of their columns that were read."""
-    return Rows(
-        np.frombuffer(blobs.get(KIND_COLUMN, b""), np.uint16),
-        np.frombuffer(blobs.get(ATTRIBUTES_COLUMN, b""), np.uint16),
-        {c.name: np.frombuffer(blobs[c.id], c.type) for c in NUMBER_COLUMNS if c.id in blobs},
-        {name: blobs[id].decode().split("\n") for name, id in TEXT_COLUMNS.items() if id in blobs},
-    )
+    """The rows again, or those of their columns that were read.
+
+    Raises:
+        apsw.CorruptError: they are no such columns.
+    """
+    try:
+        return Rows(
+            np.frombuffer(blobs.get(KIND_COLUMN, b""), np.uint16),
+            np.frombuffer(blobs.get(ATTRIBUTES_COLUMN, b""), np.uint16),
+            {c.name: np.frombuffer(blobs[c.id], c.type) for c in NUMBER_COLUMNS if c.id in blobs},
+            {name: blobs[i].decode().split("\n") for name, i in TEXT_COLUMNS.items() if i in blobs},
+        )
+    except ValueError as error:
+        raise apsw.CorruptError(f"a block of the request log is damaged: {error}") from error

@@ -133,7 +133,7 @@ def export(
     ):
         for chunk, rows in chunks:
             file.write(chunk)
-            bar.update(rows)
+            bar.update(rows - bar.pos)
 
 
 @contextmanager

@@ -16,18 +16,14 @@ from exporter.errors import StateError
 from exporter.requestlog import blocks
 from exporter.requestlog.columns import BLOCK_ROWS, Rows, decoded, joined
 from exporter.requestlog.columns import TEXT_COLUMNS as TEXTS
-from exporter.requestlog.names import ATTRIBUTES, KINDS, Dictionary, id_hash, plain_id
+from exporter.requestlog.ids import ROW_MASK, index_entry
+from exporter.requestlog.names import ATTRIBUTES, KINDS, Dictionary
 
 FORMAT = 1
 """Version of the file format; `docs/request-log.md` describes it."""
 
 MOST_SMALL_BLOCKS = 32
 """Blocks that are not full, before they are merged: each costs a search a few reads."""
-
-ROW_BITS = 31
-"""Bits of an id entry that are the row; the ones above are a hash of the id."""
-
-ROW_MASK = (1 << ROW_BITS) - 1
 
 BUSY_TIMEOUT_MS = 1000
 """How long a commit waits for a person who looks into the file with a tool, before it fails."""
@@ -174,7 +170,7 @@ class DayFile:
             texts = decoded(blocks.read(self._database, block.first, [TEXTS["request_id"]])).texts
             for row, request_id in enumerate(texts.get("request_id", ()), block.first):
                 if request_id and row >= self.indexed:
-                    entries.append((id_hash(plain_id(request_id)) << ROW_BITS) | row)
+                    entries.append(index_entry(request_id, row))
             indexed = block.end
         with self._database:
             # One statement for all: between statements SQLite lets go of the interpreter.

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from typing import Any
 
@@ -33,8 +33,15 @@ _UNUSUAL = re.compile(rf'[",\r]|^[{re.escape("".join(_FORMULA_STARTS - {chr(10)}
 _MOST_REMEMBERED = 1 << 16
 
 
+class IncompleteExportError(ExporterError):
+    """An export that was received lacks its end."""
+
+
 class FormatUnavailableError(ExporterError):
     """What a format needs is not installed."""
+
+
+_LONGEST_TRAILER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,53 @@ class ExportFormat:
     Attributes:
         media_type: of the file.
         chunks: from tables and the fields wanted to the file's bytes, one chunk after another.
+        trailer: a last line that tells how many requests there are, without a format for it "".
+        ending: how a whole file with its trailer ends; group 1 is the trailer.
     """
 
     media_type: str
     chunks: Callable[[Iterable[Table], Sequence[str]], Iterator[bytes]]
+    trailer: Callable[[int], str]
+    ending: re.Pattern[bytes]
+
+    def with_trailer(self, tables: Iterable[Table], fields: Sequence[str]) -> Iterator[bytes]:
+        """The same, with the trailer."""
+        counted = CountedTables(tables)
+        yield from self.chunks(counted, fields)
+        yield self.trailer(counted.rows).encode()
+
+    def without_trailer(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """What `with_trailer` made as it is without.
+
+        Raises:
+            IncompleteExportError: it has no trailer; all that there was has been given out.
+        """
+        held = b""
+        for chunk in chunks:
+            held += chunk
+            yield held[:-_LONGEST_TRAILER]
+            held = held[-_LONGEST_TRAILER:]
+        end = self.ending.search(held)
+        yield held if end is None else held[: end.start(1)]
+        if end is None:
+            raise IncompleteExportError("the export broke off before its end")
+
+
+@dataclass
+class CountedTables:
+    """Tables, counted as they go through.
+
+    Attributes:
+        rows: of those that have.
+    """
+
+    tables: Iterable[Table]
+    rows: int = 0
+
+    def __iter__(self) -> Iterator[Table]:
+        for table in self.tables:
+            self.rows += len(table)
+            yield table
 
 
 def _columns(table: Table, fields: Sequence[str]) -> list[Iterable[Any]]:
@@ -192,13 +242,25 @@ def _arrow(pa: Any, table: Table, field: str, type_: Any) -> Any:
 
 
 EXPORT_FORMATS = {
-    "csv": ExportFormat("text/csv; charset=utf-8; header=present", _csv),
-    "jsonl": ExportFormat("application/x-ndjson", _json_lines),
-    "parquet": ExportFormat("application/vnd.apache.parquet", _parquet),
+    "csv": ExportFormat(
+        "text/csv; charset=utf-8; header=present",
+        _csv,
+        "#rows={}\r\n".format,
+        re.compile(rb"\n(#rows=\d+\r\n)\Z"),
+    ),
+    "jsonl": ExportFormat(
+        "application/x-ndjson",
+        _json_lines,
+        '{{"rows":{}}}\n'.format,
+        re.compile(rb'(?:\A|\n)(\{"rows":\d+\}\n)\Z'),
+    ),
+    "parquet": ExportFormat(
+        "application/vnd.apache.parquet", _parquet, lambda _: "", re.compile(rb"PAR1()\Z")
+    ),
 }
 """By the suffix of their files."""
 
-RAW_CSV = ExportFormat(
-    EXPORT_FORMATS["csv"].media_type, lambda tables, fields: _csv(tables, fields, raw=True)
+RAW_CSV = replace(
+    EXPORT_FORMATS["csv"], chunks=lambda tables, fields: _csv(tables, fields, raw=True)
 )
 """CSV with each value as it is, for machines; a spreadsheet may run it."""

@@ -15,8 +15,10 @@ from exporter.requestlog.columns import (
     KIND_COLUMN,
     LATENCY,
     START_TIME,
+    TEXT_COLUMNS,
     decoded,
 )
+from exporter.requestlog.ids import lines_with
 from exporter.requestlog.names import LoggedKind
 
 T = TypeVar("T")
@@ -34,6 +36,8 @@ class Filter:
         statuses: codes ("429"), classes ("4xx"), `ERROR` or `SUCCESS`.
         min_latency: ticks of 10 µs; what has no latency has not that of any minimum above 0.
         attributes: name to values; "" is one that is unknown.
+        request_id: what providers put before an id (`chatcmpl-`) makes no difference, nor do a
+            UUID's dashes and case; "" is any.
     """
 
     earliest: int = 0
@@ -47,6 +51,7 @@ class Filter:
     streamed: bool | None = None
     min_latency: int = 0
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    request_id: str = ""
 
     def wants_kind(self, kind: LoggedKind) -> bool:
         """Whether the names of a request are looked for."""
@@ -114,6 +119,9 @@ class Selection:
         self, database: apsw.Connection, block: blocks.Block
     ) -> tuple[Indices, NDArray[np.int64], NDArray[np.uint16]]:
         """The rows of a block that are looked for: places in it, start times (µs) and kinds."""
+        with_id = self._with_id(database, block) if self._wanted.request_id else None
+        if with_id is not None and not with_id.any():
+            return _NONE
         columns = [KIND_COLUMN, START_TIME.id]
         if self._attributes is not None:
             columns.append(ATTRIBUTES_COLUMN)
@@ -129,5 +137,17 @@ class Selection:
         if self._wanted.min_latency:
             latency = rows.number(LATENCY)
             selected &= (latency >= self._wanted.min_latency) & (latency != LATENCY.unknown)
+        if with_id is not None:
+            selected &= with_id
         places = np.flatnonzero(selected)
         return places, starts[places], rows.kinds[places]
+
+    def _with_id(self, database: apsw.Connection, block: blocks.Block) -> NDArray[np.bool_]:
+        """Which rows of a block have the id; looked at first, for hardly any has it."""
+        found = np.zeros(block.rows, np.bool_)
+        for text in blocks.read(database, block.first, [TEXT_COLUMNS["request_id"]]).values():
+            found[lines_with(text, self._wanted.request_id)] = True
+        return found
+
+
+_NONE = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint16)

@@ -1,8 +1,6 @@
-"""The names of requests, which are written once a day; and how their ids are compared."""
+"""The names of requests, which are written once a day."""
 
 import json
-import re
-import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -81,33 +79,3 @@ class Dictionary:
 def _json(name: LoggedKind | dict[str, str]) -> str:
     """As JSON; halves of surrogate pairs, which no file can hold, become question marks."""
     return json.dumps(name, ensure_ascii=False).encode("utf-8", "replace").decode()
-
-
-_PREFIXES = frozenset({"chatcmpl", "cmpl", "msg", "resp", "req", "embd"})
-_LONGEST_PREFIX = max(map(len, _PREFIXES))
-_UUID = re.compile("[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-
-
-def plain_id(request_id: str) -> str:
-    """An id as it is compared: without `chatcmpl-` and the like; of a UUID the digits alone."""
-    for separator in "-_":
-        end = request_id.find(separator, 0, _LONGEST_PREFIX + 1)
-        if end > 0 and request_id[:end].lower() in _PREFIXES:
-            request_id = request_id[end + 1 :]
-            break
-    if 32 <= len(request_id) <= 36 and _UUID.fullmatch(request_id):
-        return request_id.replace("-", "").lower()
-    return request_id
-
-
-def id_hash(plain: str) -> int:
-    """What a plain id is looked up by: its CRC-32."""
-    return zlib.crc32(plain.encode("utf-8", "replace"))
-
-
-def needles(plain: str) -> list[bytes]:
-    """What a text that holds the id has in it, whichever way the id is written there."""
-    if not _UUID.fullmatch(plain):
-        return [plain.encode("utf-8", "replace")]
-    last = plain[-12:]  # A UUID's last part: the only one without a dash in any way of writing.
-    return [text.encode() for text in dict.fromkeys((last, last.upper()))]

@@ -18,6 +18,7 @@ from exporter.requestlog.columns import KIND_COLUMN, decoded
 from exporter.requestlog.day import FORMAT
 from exporter.requestlog.files import DayName
 from exporter.requestlog.filter import Filter, Selection
+from exporter.requestlog.ids import ROW_MASK, index_entry
 from exporter.requestlog.names import ATTRIBUTES, KINDS, LoggedKind
 from exporter.requestlog.request import Table, table
 
@@ -89,6 +90,32 @@ class OpenDay:
             self._selected = wanted, Selection(wanted, self.kinds, self.attributes)
         return self._selected[1]
 
+    def blocks(self, wanted: Filter, latest: int) -> Iterator[Block]:
+        """Those that may hold what is wanted and started until `latest`, in no order."""
+        if wanted.request_id:
+            found = self._blocks_with(wanted.request_id)
+        else:
+            where = "latest >= ? and earliest <= ?"
+            found = blocks.summaries(self.database, where, wanted.earliest, latest)
+        for block in found:
+            is_in_time = block.earliest <= latest and block.first < self.rows
+            if is_in_time and self.selection(wanted).may_hold(block):
+                yield block
+
+    def _blocks_with(self, request_id: str) -> Iterator[Block]:
+        """By the index of ids as far as it goes, else all of them."""
+        low = index_entry(request_id, 0)
+        query = "select entry from ids where entry between ? and ? order by entry"
+        entries: list[Any] = self.database.execute(query, (low, low | ROW_MASK)).fetchall()
+        block: Block | None = None
+        for (entry,) in entries:
+            row = entry & ROW_MASK
+            if row < self.indexed and (block is None or row >= block.end):
+                block = self.block_of(row)
+                if block is not None and block.end <= self.indexed:
+                    yield block
+        yield from blocks.summaries(self.database, "first + rows > ?", self.indexed)
+
     def block_of(self, row: int) -> Block | None:
         """The block that holds a row."""
         where = "first <= ? order by first desc limit 1"
@@ -104,7 +131,8 @@ class OpenDay:
         """How many rows of a block match, by the number of their kind; shape (kinds,)."""
         is_whole = wanted.earliest <= block.earliest and block.latest <= wanted.latest
         selection = self.selection(wanted)
-        if is_whole and block.end <= self.rows and not (wanted.attributes or wanted.min_latency):
+        is_by_kind = not (wanted.attributes or wanted.min_latency or wanted.request_id)
+        if is_whole and is_by_kind and block.end <= self.rows:
             kinds = decoded(blocks.read(self.database, block.first, [KIND_COLUMN])).kinds
             kinds = kinds[selection.kinds[kinds]]
         else:

@@ -11,24 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from exporter.requestlog import blocks
 from exporter.requestlog.blocks import Block
-from exporter.requestlog.columns import TEXT_COLUMNS
-from exporter.requestlog.day import ROW_BITS, ROW_MASK
 from exporter.requestlog.files import DayName, day_files, day_name, day_of
 from exporter.requestlog.filter import Filter
-from exporter.requestlog.names import LoggedKind, id_hash, needles, plain_id
+from exporter.requestlog.names import LoggedKind
 from exporter.requestlog.open_day import DictionaryCache, OpenDay
 from exporter.requestlog.request import LoggedRequest, Table
-
-MOST_FOUND = 100
-"""Requests of one id that are told."""
 
 
 class Place(NamedTuple):
@@ -151,26 +146,6 @@ class RequestSearch:
                 return Counts(counted, walk.stopped_at)
         return Counts(counted, wanted.earliest)
 
-    def find(self, request_id: str) -> list[LoggedRequest]:
-        """Requests with this id, on any day, newest first; at most `MOST_FOUND`.
-
-        What providers put before an id (`chatcmpl-`) makes no difference, nor do a UUID's dashes
-        and case.
-        """
-        tables = self.tables_of(request_id)
-        found = list(islice((row for table in tables for row in table.requests()), MOST_FOUND))
-        return sorted(found, key=lambda request: request.start_time, reverse=True)
-
-    def tables_of(self, request_id: str) -> Iterator[Table]:
-        """The same for an export: newest day first, and all of them."""
-        for name in reversed(day_files(self._directory)):
-            tables: list[Table] = []
-            with ExitStack() as files:
-                for file in self._enter(files, [name]):
-                    rows = _rows_with_id(file, plain_id(request_id))
-                    tables += [file.table(block, [row]) for row, block in rows.items()]
-            yield from tables
-
     def get(self, key: str) -> LoggedRequest | None:
         """The request of this key."""
         file_name, _, number = key.rpartition(":")
@@ -242,12 +217,8 @@ class _Walk:
         latest = wanted.latest if after is None else min(wanted.latest, after.start)
         found: list[tuple[int, int, OpenDay, Block]] = []
         for file in files:
-            selection = file.selection(wanted)
-            where = "latest >= ? and earliest <= ?"
             found += (
-                (block.latest, block.first, file, block)
-                for block in blocks.summaries(file.database, where, wanted.earliest, latest)
-                if block.first < file.rows and selection.may_hold(block)
+                (block.latest, block.first, file, block) for block in file.blocks(wanted, latest)
             )
         found.sort(key=lambda one: one[:2], reverse=True)
         for _, _, file, block in found:
@@ -313,36 +284,3 @@ def _requests(hits: Sequence[_Hit]) -> list[LoggedRequest]:
         for row, request in zip(rows, file.table(block, rows).requests(), strict=True):
             found[of_block[0].place.file, row] = request
     return [found[hit.place.file, hit.place.row] for hit in hits]
-
-
-def _rows_with_id(file: OpenDay, plain: str) -> dict[int, Block]:
-    """Rows with an id: by the index as far as it goes, else by looking through the texts."""
-    low = id_hash(plain) << ROW_BITS
-    entries: list[Any] = file.database.execute(
-        "select entry from ids where entry between ? and ?", (low, low | ROW_MASK)
-    ).fetchall()
-    likely = [file.block_of(entry & ROW_MASK) for (entry,) in entries]
-    unindexed = blocks.summaries(file.database, "first + rows > ?", file.indexed)
-    found: dict[int, Block] = {}
-    for block in {one.first: one for one in (*likely, *unindexed) if one is not None}.values():
-        text = blocks.read(file.database, block.first, [TEXT_COLUMNS["request_id"]])
-        for data in text.values():
-            for place in _lines_with(data, plain):
-                if block.first + place < file.rows:
-                    found[block.first + place] = block
-    return found
-
-
-def _lines_with(text: bytes, plain: str) -> set[int]:
-    """Numbers of the lines that are this id."""
-    found = set()
-    for needle in needles(plain):
-        at = text.find(needle)
-        while at >= 0:
-            begin = text.rfind(b"\n", 0, at) + 1
-            end = text.find(b"\n", at)
-            line = text[begin : end if end >= 0 else None]
-            if plain_id(line.decode()) == plain:
-                found.add(text.count(b"\n", 0, begin))
-            at = text.find(needle, begin + len(line))
-    return found

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 from prometheus_client import CollectorRegistry
 
 from exporter.record import Kinds, Record
 from exporter.requestlog.files import day_of
+from exporter.requestlog.filter import Filter
 from exporter.requestlog.log import RequestLog, RequestLogMetrics, Retention
 from exporter.requestlog.request import LoggedRequest
 from exporter.requestlog.search import RequestSearch
@@ -72,10 +74,22 @@ class Logging:
         self.batch += 1
         self.log.committed()
 
+    def damage(self, first: int) -> None:
+        """Break the block with this first row."""
+        database = apsw.Connection(str(self.directory / f"{day_text()}.db"))
+        change = "update columns set data = x'00' where id / 32 = ? and id % 32 = 0"
+        database.execute(change, (first,))
+        assert database.changes() == 1
+        database.close()
+
     def restart(self, state: str = "this") -> None:
         """As after a kill: what was not committed is gone, the files are as they are."""
         self._options["state"] = state
         self.log = self._open()
+
+    def find(self, request_id: str) -> Sequence[LoggedRequest]:
+        """The requests with an id, newest first."""
+        return self.search.page(Filter(request_id=request_id), 1000).requests
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"llm_gateway_exporter_request_log_{name}", labels)

@@ -8,6 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli import main
+from exporter.requestlog.exports import EXPORT_FORMATS, IncompleteExportError
+from exporter.requestlog.filter import Filter
+from exporter.requestlog.request import FIELDS
 from exporter.web.requests import request_routes
 from tests.requestlog.logging_requests import NOON, Logging, a_request
 from tests.web.conftest import serve  # noqa: F401 - a fixture
@@ -83,6 +86,42 @@ def test_export_writes_a_file_that_appears_when_it_is_whole(
     assert list(tmp_path.glob("*.part")) == []
     to_stdout = command("export", "--id=id-3", "--column=request_id", "--column=model").stdout
     assert to_stdout.splitlines() == ["request_id,model", "id-3,glm"]
+
+
+@pytest.mark.parametrize("format_name", EXPORT_FORMATS)
+def test_an_export_is_the_same_in_both_ways(
+    command: Command, log: Logging, tmp_path: Path, format_name: str
+) -> None:
+    output = tmp_path / "out"
+    done = command("export", f"--format={format_name}", f"--output={output}")
+    assert done.exit_code == 0, done.output
+    chunks = EXPORT_FORMATS[format_name].chunks(log.search.export(Filter()), FIELDS)
+    assert output.read_bytes() == b"".join(chunks)
+
+
+def test_an_export_that_breaks_off_leaves_no_file(
+    command: Command, log: Logging, tmp_path: Path
+) -> None:
+    log.write(*[a_request(f"more-{n}", attributes=("",)) for n in range(5000)])
+    log.damage(4096)
+    output = tmp_path / "out.csv"
+    done = command("export", f"--output={output}")
+    assert done.exit_code == 78
+    assert "the export broke off" in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("format_name", EXPORT_FORMATS)
+def test_an_export_without_its_end_is_not_taken_for_a_whole_one(
+    log: Logging, format_name: str
+) -> None:
+    export = EXPORT_FORMATS[format_name]
+    whole = b"".join(export.with_trailer(log.search.export(Filter()), FIELDS))
+    plain = b"".join(export.chunks(log.search.export(Filter()), FIELDS))
+    assert b"".join(export.without_trailer([whole[:100], whole[100:-5], whole[-5:]])) == plain
+    for end in (-1, -10, len(plain) // 2, 0):
+        with pytest.raises(IncompleteExportError):
+            list(export.without_trailer([whole[:end]]))
 
 
 @pytest.mark.parametrize(

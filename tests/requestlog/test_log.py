@@ -55,11 +55,11 @@ def test_what_is_taken_back_is_no_longer_found_by_its_id(tmp_path: Path) -> None
     log.log.commit(log.batch + 1)
     log.log.finish()  # its id is in the index
     log.restart()
-    assert log.search.find("lost") == []
-    assert ids(log.search.find("kept")) == ["kept"]
+    assert log.find("lost") == []
+    assert ids(log.find("kept")) == ["kept"]
     log.write(a_request("lost"))  # the line is read again, and gets the same row
     log.log.finish()
-    assert ids(log.search.find("lost")) == ["lost"]
+    assert ids(log.find("lost")) == ["lost"]
 
 
 def test_a_commit_that_is_tried_again_adds_nothing_twice(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_request_goes_to_the_day_on_which_it_started(tmp_path: Path) -> None:
 def test_a_start_that_is_unknown_or_impossible_is_the_arrival(tmp_path: Path, start: float) -> None:
     log = Logging(tmp_path, now=NOON + 60)
     log.write(a_request("odd", start))
-    [found] = log.search.find("odd")
+    [found] = log.find("odd")
     assert found.start_time == "2026-11-23T12:01:00.000000Z"
 
 
@@ -165,8 +165,8 @@ def test_a_day_that_is_over_is_indexed_little_by_little_and_closed(tmp_path: Pat
     assert not list(tmp_path.glob("*-wal"))
     assert _indexed(tmp_path) == rows
     log.write(a_request("late"))
-    assert ids(log.search.find("late")) == ["late"]
-    assert ids(log.search.find("id-17")) == ["id-17"]
+    assert ids(log.find("late")) == ["late"]
+    assert ids(log.find("id-17")) == ["id-17"]
 
 
 def test_a_very_busy_day_is_indexed_while_it_lives(
@@ -183,7 +183,7 @@ def test_a_very_busy_day_is_indexed_while_it_lives(
     assert rows - BLOCK_ROWS <= _indexed(tmp_path) < rows + 1
     log.write(a_request("next"))
     for wanted in ("id-17", f"id-{rows - 1}", "next"):
-        assert ids(log.search.find(wanted)) == [wanted]
+        assert ids(log.find(wanted)) == [wanted]
 
 
 def _indexed(directory: Path) -> int:

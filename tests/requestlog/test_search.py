@@ -179,7 +179,7 @@ def test_an_uncommitted_batch_is_not_shown(tmp_path: Path) -> None:
     log.add(a_request("hidden"))
     log.log.commit(log.batch + 1)
     assert ids(log.search.page(Filter(), 10).requests) == ["shown"]
-    assert log.search.find("hidden") == []
+    assert log.find("hidden") == []
     assert log.search.counts(Filter()).kinds.total() == 1
     assert [r.request_id for t in log.search.export(Filter()) for r in t.requests()] == ["shown"]
     log.batch += 1
@@ -212,7 +212,7 @@ def test_an_id_is_found(tmp_path: Path, name: str, is_indexed: bool) -> None:
     log.write(*others[:500], a_request(written), *others[500:])
     if is_indexed:
         log.log.finish()
-    found = log.search.find(asked)
+    found = log.find(asked)
     assert len(found) == is_found
     if found:
         assert found[0].request_id == written.replace("\n", " ")
@@ -224,8 +224,27 @@ def test_an_id_of_several_requests_gives_all_of_them_newest_first(tmp_path: Path
     log.log.finish()
     log.restart()
     log.write(a_request("again", NOON + 1))
-    found = log.search.find("again")
+    found = log.find("again")
     assert [r.start_time[11:19] for r in found] == ["12:00:01", "12:00:00", "12:00:00"]
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_an_id_of_very_many_requests_is_paged_through_and_counted(
+    tmp_path: Path, is_indexed: bool
+) -> None:
+    log = Logging(tmp_path)
+    same = [a_request("same", NOON - n * 60) for n in range(2 * BLOCK_ROWS)]
+    log.write(*same, *[a_request(f"other-{n}", NOON) for n in range(10)])
+    if is_indexed:
+        log.log.finish()
+    found = all_pages(log, Filter(request_id="same"), 1000)
+    assert ids(found) == ["same"] * len(same)
+    times = [request.start_time for request in found]
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) == len(times)
+    assert log.search.counts(Filter(request_id="same")).kinds.total() == len(same)
+    exported = [len(table) for table in log.search.export(Filter(request_id="same"))]
+    assert sum(exported) == len(same)
 
 
 def test_a_request_without_an_id_is_got_by_its_key(tmp_path: Path) -> None:
@@ -250,7 +269,7 @@ def test_every_field_comes_back_in_its_unit(tmp_path: Path) -> None:
             images=1, seconds=2.5, characters=7, cost=0.000123, upstream_time=1.0,
         )
     )  # fmt: skip
-    [found] = log.search.find("id-1")
+    [found] = log.find("id-1")
     assert found == LoggedRequest(
         request_id="id-1", start_time="2026-11-23T12:00:00.123456Z", model="asked",
         total_tokens=10, input_tokens=10, output_tokens=0, time_to_first_token_ms=100.0,
@@ -266,7 +285,7 @@ def test_every_field_comes_back_in_its_unit(tmp_path: Path) -> None:
 def test_unknown_is_null_and_zero_is_zero(tmp_path: Path) -> None:
     log = Logging(tmp_path)
     log.write(a_request("zero", input_tokens=0, latency=0), a_request("unknown"))
-    [zero], [unknown] = log.search.find("zero"), log.search.find("unknown")
+    [zero], [unknown] = log.find("zero"), log.find("unknown")
     assert (zero.input_tokens, zero.latency_ms) == (0, 0.0)
     assert (unknown.input_tokens, unknown.latency_ms, unknown.trace_id) == (None, None, None)
 
@@ -274,7 +293,7 @@ def test_unknown_is_null_and_zero_is_zero(tmp_path: Path) -> None:
 def test_figures_beyond_what_is_stored_become_the_largest_one(tmp_path: Path) -> None:
     log = Logging(tmp_path)
     log.write(a_request("huge", latency=1e9, input_tokens=1e12, cost=1e300))
-    [huge] = log.search.find("huge")
+    [huge] = log.find("huge")
     assert huge.latency_ms == pytest.approx(42_949_672.94)
     assert huge.input_tokens == 2**32 - 2
     assert huge.cost == pytest.approx(2**62 / 1e9)

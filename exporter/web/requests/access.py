@@ -6,19 +6,19 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import apsw
 import msgspec
 from multidict import MultiDict
 
 from exporter.errors import ExporterError
-from exporter.requestlog.exports import EXPORT_FORMATS, RAW_CSV
+from exporter.requestlog.exports import EXPORT_FORMATS, RAW_CSV, CountedTables
 from exporter.requestlog.filter import Filter
-from exporter.requestlog.request import LoggedRequest, Table
+from exporter.requestlog.request import LoggedRequest
 from exporter.requestlog.search import RequestSearch
-from exporter.web.requests.api import ModelCounts, RequestPage, page_of
+from exporter.web.requests.api import ModelCounts, RequestPage, page_of, request_of
 from exporter.web.requests.problem import Problem, ProblemError, told
 from exporter.web.requests.query import FILTER_PARAMETERS, Query
 
@@ -48,14 +48,14 @@ class Access(Protocol):
         """One request, by its id or key."""
         ...
 
-    def count(self, parameters: Parameters) -> int | None:
-        """How many requests match; None if that is not known."""
+    def count(self, parameters: Parameters) -> int:
+        """How many requests match, or how many of the newest ones if that takes too long."""
         ...
 
     def export(
         self, parameters: Parameters, format_name: str, columns: Sequence[str], raw: bool
     ) -> Iterator[tuple[bytes, int]]:
-        """A file's bytes, and how many requests have been read for each part of them."""
+        """A file's bytes, and with each part how many requests have been read so far."""
         ...
 
 
@@ -71,55 +71,34 @@ class FilesAccess:
             raise AccessError(f"{directory}: no request log is here")
         self._search = RequestSearch(directory)
 
-    def _wanted(self, parameters: Parameters) -> tuple[Filter, str]:
-        query = Query(MultiDict(parameters), FILTER_PARAMETERS | {"id"})
+    def _wanted(self, parameters: Parameters) -> Filter:
+        query = Query(MultiDict(parameters), FILTER_PARAMETERS)
         wanted = query.filter()
-        request_id = query.one("id", str, "")
         try:
             query.check()
         except ProblemError as problem:
             raise AccessError(problem.told()) from problem
-        return wanted, request_id
+        return wanted
 
     def page(self, parameters: Parameters, limit: int) -> RequestPage:
-        wanted, request_id = self._wanted(parameters)
-        return page_of(self._search, wanted, request_id, limit, None, BUDGET_S)
+        return page_of(self._search, self._wanted(parameters), limit, None, BUDGET_S)
 
     def get(self, request_id: str) -> LoggedRequest | None:
-        found = self._search.find(request_id)
-        return found[0] if found else self._search.get(request_id)
+        return request_of(self._search, request_id)
 
-    def count(self, parameters: Parameters) -> int | None:
-        wanted, request_id = self._wanted(parameters)
-        return None if request_id else self._search.counts(wanted, BUDGET_S).kinds.total()
+    def count(self, parameters: Parameters) -> int:
+        return self._search.counts(self._wanted(parameters), BUDGET_S).kinds.total()
 
     def export(
         self, parameters: Parameters, format_name: str, columns: Sequence[str], raw: bool
     ) -> Iterator[tuple[bytes, int]]:
-        wanted, request_id = self._wanted(parameters)
-        tables = self._search.tables_of(request_id) if request_id else self._search.export(wanted)
-        counted = _Counted(tables)
-        format_ = RAW_CSV if raw and format_name == "csv" else EXPORT_FORMATS[format_name]
-        for chunk in format_.chunks(counted, columns):
-            yield chunk, counted.take()
-
-
-@dataclass
-class _Counted:
-    """Tables whose rows are counted as they go through."""
-
-    tables: Iterator[Table]
-    rows: int = 0
-
-    def __iter__(self) -> Iterator[Table]:
-        for table in self.tables:
-            self.rows += len(table)
-            yield table
-
-    def take(self) -> int:
-        """Rows since the last call."""
-        rows, self.rows = self.rows, 0
-        return rows
+        tables = CountedTables(self._search.export(self._wanted(parameters)))
+        export = RAW_CSV if raw and format_name == "csv" else EXPORT_FORMATS[format_name]
+        try:
+            for chunk in export.chunks(tables, columns):
+                yield chunk, tables.rows
+        except (apsw.Error, OSError) as error:
+            raise AccessError(f"the export broke off: {error}") from error
 
 
 class UrlAccess:
@@ -175,23 +154,23 @@ class UrlAccess:
                 return None
             raise
 
-    def count(self, parameters: Parameters) -> int | None:
-        if any(name == "id" for name, _ in parameters):
-            return None
-        with self._open("/api/v1/models", parameters) as answer:
-            counts = msgspec.json.decode(answer.read(), type=ModelCounts)
-        return sum(model.requests for model in counts.items)
+    def count(self, parameters: Parameters) -> int:
+        with self._open("/api/v1/models", [*parameters, ("limit", "1")]) as answer:
+            return msgspec.json.decode(answer.read(), type=ModelCounts).requests
 
     def export(
         self, parameters: Parameters, format_name: str, columns: Sequence[str], raw: bool
     ) -> Iterator[tuple[bytes, int]]:
         more = [("format", format_name), *(("column", name) for name in columns)]
-        if raw:
-            more.append(("raw", "true"))
+        more += [("raw", "true")] if raw else []
+        more += [("trailer", "true")]  # A reverse proxy may hide that the daemon broke off.
+        rows = 0
         with self._open("/api/v1/requests/export", [*parameters, *more]) as answer:
+            parts = iter(lambda: answer.read(CHUNK_BYTES), b"")
             try:
-                while chunk := answer.read(CHUNK_BYTES):
-                    yield chunk, chunk.count(b"\n") if format_name != "parquet" else 0
+                for chunk in EXPORT_FORMATS[format_name].without_trailer(parts):
+                    rows += chunk.count(b"\n") if format_name != "parquet" else 0
+                    yield chunk, rows
             except (OSError, http.client.HTTPException) as error:
                 raise AccessError("the export broke off: see the daemon's log") from error
 

@@ -1,6 +1,8 @@
 """The request log over HTTP: `/api/v1/requests`, its export, and `/api/v1/models`."""
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,7 @@ from exporter.web.requests import cursor
 from exporter.web.requests.problem import ProblemError
 from exporter.web.requests.query import (
     FILTER_PARAMETERS,
+    MOST_CHARACTERS,
     Query,
     short_text,
     whole_number,
@@ -42,13 +45,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BUDGET_S = 1.0
 """Time of a query, after which it answers with what it has."""
 
-MOST_REQUESTS, USUAL_REQUESTS = 1000, 100
-"""Requests of a page."""
+MOST_ITEMS, USUAL_ITEMS = 1000, 100
+"""Of an answer."""
 
 MOST_EXPORTS = 2
 """At once; each takes most of a core."""
-
-MOST_ID_CHARACTERS = 256
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
@@ -76,6 +77,8 @@ class ModelCounts(msgspec.Struct, frozen=True):
     """Models in a range of time, those with the most requests first."""
 
     items: list[ModelCount]
+    models: Annotated[int, Meta(ge=0, description="all, those beyond the limit included")]
+    requests: Annotated[int, Meta(ge=0, description="of all these models")]
     searched_to: Annotated[
         Time | None, Meta(description="counted are the requests from here on; null: all")
     ]
@@ -128,16 +131,13 @@ class RequestApi:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _list(self, request: web.Request) -> web.Response:
-        query = Query(request.query, FILTER_PARAMETERS | {"id", "limit", "cursor"})
+        query = Query(request.query, FILTER_PARAMETERS | {"limit", "cursor"})
         wanted = query.filter()
-        limit = query.one("limit", whole_number(1, MOST_REQUESTS), USUAL_REQUESTS)
-        request_id = query.one("id", short_text(MOST_ID_CHARACTERS), "")
+        limit = query.one("limit", whole_number(1, MOST_ITEMS), USUAL_ITEMS)
         after = query.one("cursor", lambda text: cursor.place_of(text, wanted), None)
         query.check()
         search = self._log()
-        answer = await self._run(
-            lambda: page_of(search, wanted, request_id, limit, after, BUDGET_S)
-        )
+        answer = await self._run(lambda: page_of(search, wanted, limit, after, BUDGET_S))
         if answer.next is None:
             return _json(answer)
         url = request.rel_url.update_query(cursor=answer.next)
@@ -146,31 +146,33 @@ class RequestApi:
     async def _show(self, request: web.Request) -> web.Response:
         Query(request.query, ()).check()
         request_id, search = request.match_info["id"], self._log()
-        found = await self._run(lambda: search.find(request_id[:MOST_ID_CHARACTERS]))
-        one = found[0] if found else await self._run(lambda: search.get(request_id))
+        one = await self._run(lambda: request_of(search, request_id))
         if one is None:
             raise ProblemError(404, "No request that is kept has this id.")
         return _json(one)
 
     async def _models(self, request: web.Request) -> web.Response:
-        query = Query(request.query, FILTER_PARAMETERS)
+        query = Query(request.query, FILTER_PARAMETERS | {"search", "limit"})
         wanted = query.filter()
+        part = query.one("search", short_text(0, MOST_CHARACTERS), "").casefold()
+        limit = query.one("limit", whole_number(1, MOST_ITEMS), USUAL_ITEMS)
         query.check()
         search = self._log()
         counted = await self._run(lambda: search.counts(wanted, BUDGET_S))
         models: Counter[str] = Counter()
         for kind, requests in counted.kinds.items():
-            models[kind.model] += requests
-        items = [ModelCount(model or None, requests) for model, requests in models.most_common()]
-        return _json(ModelCounts(items, _time(counted.searched_to, wanted)))
+            if part in kind.model.casefold():
+                models[kind.model] += requests
+        items = [ModelCount(name or None, requests) for name, requests in models.most_common(limit)]
+        searched_to = _time(counted.searched_to, wanted)
+        return _json(ModelCounts(items, len(models), models.total(), searched_to))
 
     async def _export(self, request: web.Request) -> web.StreamResponse:
-        query = Query(request.query, FILTER_PARAMETERS | {"id", "format", "column", "raw"})
+        query = Query(request.query, FILTER_PARAMETERS | {"format", "column", "raw", "trailer"})
         wanted = query.filter()
         format_name = query.one("format", _one_of(EXPORT_FORMATS), "csv")
-        raw = query.one("raw", _one_of(("true", "false")), "false") == "true"
+        raw, with_trailer = query.flag("raw"), query.flag("trailer")
         columns = query.choices("column", FIELDS) or FIELDS
-        request_id = query.one("id", short_text(MOST_ID_CHARACTERS), "")
         query.check()
         search = self._log()
         export = RAW_CSV if raw and format_name == "csv" else EXPORT_FORMATS[format_name]
@@ -180,8 +182,9 @@ class RequestApi:
             )
         self._exports += 1
         try:
-            tables = search.tables_of(request_id) if request_id else search.export(wanted)
-            return await self._stream(request, export, format_name, export.chunks(tables, columns))
+            tables = search.export(wanted)
+            chunks = (export.with_trailer if with_trailer else export.chunks)(tables, columns)
+            return await self._stream(request, export, format_name, chunks)
         finally:
             self._exports -= 1
 
@@ -209,34 +212,47 @@ class RequestApi:
         except (apsw.Error, ExporterError, OSError) as error:
             if request.transport is not None and not request.transport.is_closing():
                 log.error("request log: an export broke off", error=str(error))
-                request.transport.abort()  # Without the last chunk, clients see that it broke.
+                _reset(request.transport)
             return response
         await response.write_eof()
         return response
 
 
+def _reset(transport: asyncio.Transport) -> None:
+    """Break a connection off so that it does not look like the end of an answer.
+
+    There is no last chunk; but HTTP/1.0, which reverse proxies like to speak, has no chunks.
+    """
+    connection: socket.socket = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 def page_of(
     search: RequestSearch,
     wanted: Filter,
-    request_id: str,
     limit: int,
     after: Place | None,
     budget_s: float,
 ) -> RequestPage:
-    """A page of what matches; with a request id, what has that.
+    """A page of what matches.
 
     Raises:
         ProblemError: what comes after `after` is gone.
     """
     oldest = search.oldest()
     oldest_day = None if oldest is None else oldest.isoformat()
-    if request_id:
-        return RequestPage(search.find(request_id)[:limit], None, None, oldest_day)
     if after is not None and (oldest is None or day_of(after.start / 1e6) < oldest):
         raise ProblemError(410, "What came after this page is no longer kept.")
     page = search.page(wanted, limit, after, budget_s)
     following = None if page.next is None else cursor.cursor(page.next, wanted)
     return RequestPage(list(page.requests), following, _time(page.searched_to, wanted), oldest_day)
+
+
+def request_of(search: RequestSearch, name: str) -> LoggedRequest | None:
+    """The newest request that has this id, or the one of this key."""
+    found = search.page(Filter(request_id=name[:MOST_CHARACTERS]), 1)
+    return found.requests[0] if found.requests else search.get(name)
 
 
 def _one_of(allowed: Sequence[str] | dict[str, ExportFormat]) -> Callable[[str], str]:

@@ -10,9 +10,8 @@ from exporter.requestlog.exports import EXPORT_FORMATS
 from exporter.requestlog.request import FIELDS, LoggedRequest
 from exporter.web.requests import cursor, problem, query
 from exporter.web.requests.api import (
-    MOST_ID_CHARACTERS,
-    MOST_REQUESTS,
-    USUAL_REQUESTS,
+    MOST_ITEMS,
+    USUAL_ITEMS,
     ModelCounts,
     RequestPage,
 )
@@ -37,7 +36,6 @@ def document(attributes: Iterable[str]) -> Json:
     )
     page, request, models, error = references
     filters = _filters(attributes)
-    request_id = _parameter("id", "Of the request, on any day; other filters do not count.", _ID)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,7 +49,6 @@ def document(attributes: Iterable[str]) -> Json:
                 "Requests, newest first, page by page",
                 [
                     *filters,
-                    request_id,
                     _parameter("limit", "Requests of a page.", _LIMIT),
                     _parameter("cursor", "`next` of the page before.", _CURSOR),
                 ],
@@ -68,10 +65,10 @@ def document(attributes: Iterable[str]) -> Json:
                 "All requests that match, as a file, day by day in the order in which they came",
                 [
                     *filters,
-                    request_id,
                     _parameter("format", "Of the file.", {"enum": list(EXPORT_FORMATS)}),
                     _parameter("column", "Only these fields, in this order.", _list(_FIELD)),
                     _parameter("raw", "CSV: values as they are, which may be formulas.", _FLAG),
+                    _parameter("trailer", "CSV, JSON Lines: a last line with the count.", _FLAG),
                 ],
                 {
                     "200": {
@@ -86,7 +83,11 @@ def document(attributes: Iterable[str]) -> Json:
             "/api/v1/models": _get(
                 "listModels",
                 "Models that were asked for, with their requests",
-                filters,
+                [
+                    *filters,
+                    _parameter("search", "Part of a model's name, in any case.", _TEXT),
+                    _parameter("limit", "Models of the answer.", _LIMIT),
+                ],
                 _answers(models, error, 400, 404),
             ),
         },
@@ -96,9 +97,10 @@ def document(attributes: Iterable[str]) -> Json:
 
 _FLAG = {"type": "string", "enum": ["true", "false"]}
 _FIELD = {"type": "string", "enum": list(FIELDS)}
-_ID = {"type": "string", "minLength": 1, "maxLength": MOST_ID_CHARACTERS}
+_ID = {"type": "string", "minLength": 1, "maxLength": query.MOST_CHARACTERS}
 _CURSOR = {"type": "string", "minLength": 1, "maxLength": cursor.MOST_CHARACTERS}
-_LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_REQUESTS, "default": USUAL_REQUESTS}
+_TEXT = {"type": "string", "maxLength": query.MOST_CHARACTERS}
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": USUAL_ITEMS}
 
 
 def _list(of: Json) -> Json:
@@ -106,7 +108,6 @@ def _list(of: Json) -> Json:
 
 
 def _filters(attributes: Iterable[str]) -> list[Json]:
-    text = {"type": "string", "maxLength": query.MOST_CHARACTERS}
     status = {"type": "string", "pattern": f"^({query.STATUS})$"}
     latency = {"type": "number", "minimum": 0, "maximum": query.LONGEST_LATENCY_MS}
     lists = {
@@ -120,11 +121,12 @@ def _filters(attributes: Iterable[str]) -> list[Json]:
     return [
         _parameter("from", "Earliest start.", _TIME),
         _parameter("to", "Latest start.", _TIME),
-        *(_parameter(name, f"{what} Several are alternatives.".strip(), _list(text))
+        *(_parameter(name, f"{what} Several are alternatives.".strip(), _list(_TEXT))
           for name, what in lists.items()),
         _parameter("status", "A code, a class such as 4xx, error or success.", _list(status)),
         _parameter("streamed", "", _FLAG),
         _parameter("min_latency_ms", "Least latency.", latency),
+        _parameter("id", "Of the request, on any day; other filters do not count.", _ID),
     ]  # fmt: skip
 
 

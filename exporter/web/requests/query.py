@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from multidict import MultiMapping
 
@@ -40,7 +40,7 @@ _LISTS = {
 }
 
 FILTER_PARAMETERS = frozenset(
-    {*_LISTS, "from", "to", "status", "streamed", "min_latency_ms", ANY_ATTRIBUTE}
+    {*_LISTS, "from", "to", "status", "streamed", "min_latency_ms", "id", ANY_ATTRIBUTE}
 )
 
 
@@ -88,6 +88,10 @@ class Query:
             self._wrong(name, str(error))
             return default
 
+    def flag(self, name: str) -> bool:
+        """Whether a parameter is true; it is not if it is not there."""
+        return self.one(name, _flag, default=False)
+
     def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
         """All values of a parameter that may only have some."""
         values = self.all(name)
@@ -96,10 +100,11 @@ class Query:
         return values
 
     def filter(self) -> Filter:
-        """What is looked for."""
+        """What is looked for; a request id alone, if there is one."""
         statuses = self.all("status")
         if not all(re.fullmatch(STATUS, status, re.ASCII) for status in statuses):
             self._wrong("status", f"expected a code, a class such as 4xx, {ERROR} or {SUCCESS}")
+        lists: dict[str, Any] = {field: self.all(name) for name, field in _LISTS.items()}
         wanted = Filter(
             earliest=self.one("from", instant, 0),
             latest=self.one("to", instant, 2**62),
@@ -111,11 +116,12 @@ class Query:
                 for name in dict.fromkeys(self._values)
                 if name.startswith(ATTRIBUTE)
             },
-            **{field: self.all(name) for name, field in _LISTS.items()},
+            **lists,
         )
         if wanted.earliest > wanted.latest:
             self._wrong("from", "expected a time before `to`")
-        return wanted
+        request_id = self.one("id", short_text(1, MOST_CHARACTERS), "")
+        return Filter(request_id=request_id) if request_id else wanted
 
 
 _RFC_3339 = re.compile(
@@ -171,12 +177,12 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def short_text(most: int) -> Callable[[str], str]:
-    """A reader of texts that are not empty, of so many characters at most."""
+def short_text(least: int, most: int) -> Callable[[str], str]:
+    """A reader of texts of so many characters."""
 
     def read(text: str) -> str:
-        if not 1 <= len(text) <= most:
-            raise ValueError(f"expected 1 to {most} characters")
+        if not least <= len(text) <= most:
+            raise ValueError(f"expected {least} to {most} characters")
         return text
 
     return read

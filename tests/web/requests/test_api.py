@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import apsw
 import duckdb
 import openapi_spec_validator
 import pandas
@@ -18,7 +17,7 @@ import pytest
 from exporter.record import Record
 from exporter.requestlog.request import FIELDS
 from exporter.web.requests import request_routes
-from tests.requestlog.logging_requests import NOON, Logging, a_request, day_text
+from tests.requestlog.logging_requests import NOON, Logging, a_request
 from tests.web.serving import Answer, Serve, Served
 from tests.web.test_security import basic, hash_of
 
@@ -140,8 +139,23 @@ def test_one_request_is_shown_by_its_id_and_by_its_key(log: Logging, served: Ser
 
 def test_models_are_told_with_their_requests(log: Logging, served: Served) -> None:
     log.write(*some(5), a_request("nameless", model="", attributes=("", "")))
-    items = got(served.ask("/api/v1/models"))["items"]
-    assert {item["model"]: item["requests"] for item in items} == {"qwen": 3, "glm": 2, None: 1}
+    found = got(served.ask("/api/v1/models"))
+    assert [(item["model"], item["requests"]) for item in found["items"]] == [
+        *(("qwen", 3), ("glm", 2), (None, 1)),
+    ]
+    assert (found["models"], found["requests"]) == (3, 6)
+    assert got(served.ask("/api/v1/models?id=id-1"))["requests"] == 1
+
+
+def test_models_are_searched_by_a_part_of_their_name_and_limited(
+    log: Logging, served: Served
+) -> None:
+    log.write(*[a_request(f"{n}", model=f"Junk-{n}", attributes=("", "")) for n in range(30)])
+    log.write(*some(4))
+    found = got(served.ask("/api/v1/models?search=jUNK&limit=5"))
+    assert len(found["items"]) == 5
+    assert (found["models"], found["requests"]) == (30, 30)
+    assert got(served.ask("/api/v1/models?search=LM"))["items"] == [{"model": "glm", "requests": 2}]
 
 
 def test_a_log_that_is_off_is_not_found(serve: Serve) -> None:
@@ -266,22 +280,26 @@ def _sql(query: str) -> list[Any]:
     return relation.fetchall()
 
 
-def test_an_export_that_breaks_off_does_not_look_complete(log: Logging, served: Served) -> None:
+@pytest.mark.parametrize(
+    ("format_name", "trailer"), [("csv", "#rows=30\r\n"), ("jsonl", '{"rows":30}\n')]
+)
+def test_an_export_tells_its_rows_at_its_end_when_asked_to(
+    log: Logging, served: Served, format_name: str, trailer: str
+) -> None:
+    log.write(*some(30))
+    path = f"/api/v1/requests/export?format={format_name}"
+    assert served.ask(f"{path}&trailer=true").text == served.ask(path).text + trailer
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_export_that_breaks_off_does_not_look_complete(
+    log: Logging, served: Served, version: str
+) -> None:
     log.write(*some(5000))
-    database = apsw.Connection(str(log.directory / f"{day_text()}.db"))
-    database.execute("update columns set data = x'00' where id / 32 = 4096 and id % 32 = 0")
-    database.close()
-    with served.raw(
-        b"GET /api/v1/requests/export?format=jsonl HTTP/1.1\r\nHost: x\r\n\r\n"
-    ) as client:
-        received = b""
-        try:
-            while part := client.recv(65536):
-                received += part
-        except ConnectionResetError:
-            pass
-    assert received.startswith(b"HTTP/1.1 200")
-    assert not received.endswith(b"0\r\n\r\n")
+    log.damage(4096)
+    request = f"GET /api/v1/requests/export?format=jsonl HTTP/{version}\r\nHost: x\r\n\r\n"
+    with served.raw(request.encode()) as client, pytest.raises(ConnectionResetError):
+        list(iter(lambda: client.recv(65536), b""))
 
 
 def test_the_description_is_sound_and_the_api_does_what_it_says(
