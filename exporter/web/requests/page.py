@@ -8,6 +8,7 @@ from string import Template
 
 from aiohttp import web
 
+from exporter.requestlog.request import FIELDS
 from exporter.web.requests import openapi
 
 _STATIC = files(__package__) / "static"
@@ -16,7 +17,9 @@ _TYPES = {
     "requests.css": "text/css",
     "requests.js": "text/javascript",
     "filters.js": "text/javascript",
+    "fields.js": "text/javascript",
     "panel.js": "text/javascript",
+    "table.js": "text/javascript",
     "text.js": "text/javascript",
 }
 
@@ -51,7 +54,7 @@ class RequestPageFiles:
 
     async def _page(self, _: web.Request) -> web.Response:
         names = html.escape(",".join(self._attributes()))
-        text = self._template.substitute(attributes=names)
+        text = self._template.substitute(attributes=names, fields=",".join(FIELDS))
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     async def _openapi(self, _: web.Request) -> web.Response:

@@ -9,12 +9,11 @@ import pandas
 import pytest
 from playwright.sync_api import Page, expect
 
+from exporter.requestlog.request import FIELDS
 from tests.requestlog.logging_requests import NOON, Logging, a_request
-from tests.web.requests.conftest import OpenPage
+from tests.web.requests.conftest import ATTRIBUTES, OpenPage
 from tests.web.requests.test_api import some
 from tests.web.serving import Served
-
-PICTURES = Path(__file__).parents[3] / "docs" / "pictures"
 
 
 def shown(page: Page) -> list[str]:
@@ -201,6 +200,84 @@ def test_an_open_request_is_in_the_address_and_the_keyboard_moves_to_others(
     expect(page.locator("#empty")).to_contain_text("Nothing matches these filters")
 
 
+def test_the_form_of_the_details_is_in_the_address(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(3))
+    page = open_page()
+    page.get_by_role("button", name="Details").first.click()
+    page.get_by_role("tab", name="JSON").click()
+    assert query(page)["details"] == ["json"]
+    page.reload()
+    expect(page.locator("#json")).to_contain_text('"request_id": "id-0"')
+    api = page.get_by_role("link", name="API").last.get_attribute("href")
+    assert page.evaluate(f"fetch('{api}').then((answer) => answer.json())")["request_id"] == "id-0"
+    page.keyboard.press("Escape")
+    assert "details" not in query(page)
+
+
+def test_the_keyboard_goes_on_to_the_next_page(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(102))
+    page = open_page()
+    page.get_by_role("button", name="Details").nth(98).click()
+    for number in (99, 100, 101):
+        page.keyboard.press("j")
+        expect(page.locator("#panel")).to_contain_text(f"id-{number}")
+    expect(page.locator("#next")).to_be_disabled()
+    assert shown(page) == named(100, 101)
+    page.reload()
+    expect(page.locator("#panel")).to_contain_text("id-101")
+
+
+def test_columns_are_chosen_and_stand_in_the_address(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(2))
+    page = open_page()
+    page.locator("#columns summary").click()
+    expect(page.locator("#columns input")).to_have_count(len(FIELDS) - 1 + len(ATTRIBUTES))
+    for name in ("Provider", "team", "Cost"):
+        page.locator("#columns").get_by_label(name, exact=True).check()
+    for name in ("Usage", "TTFT"):
+        page.locator("#columns").get_by_label(name, exact=True).uncheck()
+    page.keyboard.press("Escape")
+    expect(page.locator("#columns fieldset")).to_be_hidden()
+    heads = ["Request ID", "Timestamp (UTC)", "Model", "Latency", "Status", "Provider", "Cost"]
+    cells = ["id-0", "2026-11-23 12:00:00.000", "qwen", "0 ms", "200", "openai", "\N{EN DASH}", "red"]
+    for _ in range(2):
+        assert page.locator("thead th").all_inner_texts()[:8] == [*heads, "team"]
+        first = page.locator("tbody tr").first
+        assert first.locator("td").all_inner_texts()[:8] == cells
+        page.reload()
+        expect(page.locator("tbody tr")).to_have_count(2)
+    page.locator("[name=model]").fill("qwen")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert query(page)["columns"][0].split(",")[-1] == "attribute.team"
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator("thead th")).to_have_count(8)
+    assert "columns" not in query(page)
+
+
+def test_all_that_match_are_counted_when_asked_for(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(250))
+    page = open_page("/requests?range=all&model=qwen")
+    expect(page.locator("#summary")).to_contain_text("100+ requests")
+    page.get_by_role("button", name="Count all").click()
+    expect(page.locator("#summary")).to_have_text("125 requests in all")
+    page.locator("#older").click()
+    expect(page.locator("tbody tr")).to_have_count(25)
+    expect(page.locator("#count")).to_be_hidden()
+
+
+def test_one_request_to_the_server_shows_a_page(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(250))
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("table")).to_have_attribute("aria-busy", "false")
+    page.get_by_role("button", name="Details").first.click()
+    expect(page.locator("#panel")).to_be_visible()
+    assert asked == ["/api/v1/requests"]
+
+
 def test_a_link_pins_the_times_that_are_shown(log: Logging, open_page: OpenPage) -> None:
     page = open_page(
         "/requests?range=1h&model=qwen", permissions=["clipboard-read", "clipboard-write"]
@@ -219,6 +296,9 @@ def test_models_are_suggested_with_their_requests(log: Logging, open_page: OpenP
     expect(options).to_have_count(2)
     assert options.first.get_attribute("value") == "qwen"
     assert options.first.inner_text() == "3 requests"
+    page.locator("[name=model]").fill("qwen, GL")
+    expect(options).to_have_count(1)
+    assert options.first.get_attribute("value") == "qwen, glm"
 
 
 def test_exports_hold_what_is_filtered(log: Logging, open_page: OpenPage, tmp_path: Path) -> None:
@@ -227,7 +307,7 @@ def test_exports_hold_what_is_filtered(log: Logging, open_page: OpenPage, tmp_pa
     files = {}
     for name, suffix in (("CSV", "csv"), ("JSON Lines", "jsonl"), ("Parquet", "parquet")):
         if not page.get_by_role("link", name=name).is_visible():
-            page.get_by_text("Export").click()
+            page.locator("#export summary").click()
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
         assert download.value.suggested_filename.endswith(f".{suffix}")
@@ -239,6 +319,21 @@ def test_exports_hold_what_is_filtered(log: Logging, open_page: OpenPage, tmp_pa
     lines = files["jsonl"].read_text().splitlines()
     assert [json.loads(line)["request_id"] for line in lines] == expected
     assert pandas.read_parquet(files["parquet"])["request_id"].tolist() == expected
+
+
+def test_an_export_may_have_the_fields_of_the_table(
+    log: Logging, open_page: OpenPage, tmp_path: Path
+) -> None:
+    log.write(*some(4))
+    page = open_page("/requests?range=all&columns=request_id,total_tokens,attribute.team")
+    page.locator("#export summary").click()
+    page.locator("#fields").select_option("shown")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    download.value.save_as(tmp_path / "csv")
+    lines = (tmp_path / "csv").read_text().splitlines()
+    assert lines[0] == "request_id,total_tokens,input_tokens,output_tokens,attributes"
+    assert len(lines) == 5
 
 
 HOSTILE = [

@@ -4,8 +4,12 @@ const RANGES = { "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800
 const LISTS = ["model", "status", "provider", "operation", "error_type", "source"];
 const SINGLE = ["id", "min_latency_ms", "streamed"];
 
+// Columns of the table unless others are chosen.
+export const USUAL = ["request_id", "start_time", "model", "total_tokens",
+  "time_to_first_token_ms", "latency_ms", "status_code"];
+
 export const form = document.getElementById("filters");
-const attributes = document.querySelector("meta[name=attributes]").content.split(",").filter(Boolean);
+export const attributes = document.querySelector("meta[name=attributes]").content.split(",").filter(Boolean);
 const lists = [...LISTS, ...attributes.map((name) => `attribute.${name}`)];
 
 export function addAttributeFields() {
@@ -57,6 +61,8 @@ export function fillForm(address) {
   for (const name of lists) form.elements[name].value = address.getAll(name).join(", ");
   for (const name of SINGLE) form.elements[name].value = address.get(name) ?? "";
   form.elements.live.checked = address.get("live") === "1";
+  const columns = (address.get("columns") ?? USUAL.join(",")).split(",");
+  for (const box of form.elements.columns) box.checked = columns.includes(box.value);
   const hasMore = [...address.keys()].some((name) => document.querySelector(`#more [name="${CSS.escape(name)}"]`));
   document.getElementById("more").open ||= hasMore;
   showCustomRange();
@@ -77,6 +83,8 @@ export function toAddress() {
   for (const name of range === "custom" ? ["from", "to"] : []) {
     if (fromInput(name)) address.set(name, fromInput(name));
   }
+  const columns = [...form.elements.columns].filter((box) => box.checked).map((box) => box.value).join(",");
+  if (columns !== USUAL.join(",")) address.set("columns", columns);
   if (isLocal()) address.set("tz", "local");
   if (isLive()) address.set("live", "1");
   return address;

@@ -2,10 +2,12 @@
 
 import * as filters from "./filters.js";
 import * as panel from "./panel.js";
-import { count, duration, element, offset, time } from "./text.js";
+import * as table from "./table.js";
+import { count, time } from "./text.js";
 
 const LIVE_MS = 3000;
 const LIMIT = 100;
+const SUGGESTIONS = 50;
 
 const get = (id) => document.getElementById(id);
 const rows = get("table").tBodies[0];
@@ -13,11 +15,10 @@ let address = new URLSearchParams();
 let requests = [];
 let next = null;
 let asking = null;
+let suggesting = null;
 
-async function ask(path) {
-  asking?.abort();
-  asking = new AbortController();
-  const response = await fetch(path, { signal: asking.signal, cache: "no-store" });
+async function ask(path, signal) {
+  const response = await fetch(path, { signal, cache: "no-store" });
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;
   const errors = (answer?.errors ?? []).map((error) => `${error.parameter}: ${error.detail}`);
@@ -33,15 +34,17 @@ async function load() {
   }
   get("table").setAttribute("aria-busy", "true");
   if (!requests.length) get("summary").textContent = "Searching …";
+  asking?.abort();
+  asking = new AbortController();
   try {
-    const answer = await ask(`api/v1/requests?${query}`);
+    const answer = await ask(`api/v1/requests?${query}`, asking.signal);
     get("error").hidden = true;
     showPage(answer, query);
   } catch (error) {
     if (error.name === "AbortError") return;
     requests = [];
     rows.replaceChildren();
-    for (const id of ["empty", "older"]) get(id).hidden = true;
+    for (const id of ["empty", "older", "count"]) get(id).hidden = true;
     get("error").hidden = false;
     get("error").firstElementChild.textContent = error.message;
     get("summary").textContent = "";
@@ -52,15 +55,21 @@ async function load() {
 function showPage(answer, query) {
   requests = answer.items;
   next = answer.next && { cursor: answer.next, from: query.get("from"), to: query.get("to") };
-  const focused = document.activeElement?.closest?.("tbody tr")?.dataset.key;
-  rows.replaceChildren(...requests.map(row));
-  if (focused) rows.querySelector(`tr[data-key="${CSS.escape(focused)}"] button`)?.focus();
-  get("zone").textContent = filters.isLocal() ? `(${offset(new Date())})` : "(UTC)";
+  drawTable();
   get("older").hidden = !next;
+  get("count").hidden = !next || filters.isLive();
   get("newest").hidden = !address.has("cursor");
   get("summary").textContent = summary(answer);
   get("empty").hidden = requests.length > 0;
   get("empty").lastElementChild.textContent = hint(answer);
+}
+
+function drawTable() {
+  const focused = document.activeElement?.closest?.("tbody tr")?.dataset.key;
+  get("table").tHead.replaceChildren(table.head());
+  rows.replaceChildren(...requests.map((request) => table.row(request, openRequest)));
+  if (focused) rows.querySelector(`tr[data-key="${CSS.escape(focused)}"] button`)?.focus();
+  for (const place of document.querySelectorAll(".zone")) place.textContent = table.zone();
   mark();
 }
 
@@ -82,41 +91,6 @@ function hint(answer) {
   return `Nothing matches these filters. Requests are kept since ${answer.oldest_day} (UTC).`;
 }
 
-function row(request) {
-  const made = document.createElement("tr");
-  made.dataset.key = request.key;
-  const usage = element("td", count(request.total_tokens));
-  if (request.total_tokens !== null) {
-    const parts = [`${count(request.input_tokens) ?? "?"} in`, `${count(request.output_tokens) ?? "?"} out`];
-    usage.append(" ", element("small", `(${parts.join(", ")})`));
-  }
-  const isSuccess = request.error_type === null && request.status_code < 300;
-  const status = element("td", request.status_code, `status ${isSuccess ? "good" : "bad"}`);
-  if (!isSuccess && request.error_type !== String(request.status_code)) {
-    status.append(" ", element("small", request.error_type));
-  }
-  const when = element("td", time(request.start_time, filters.isLocal(), false), "time");
-  when.title = time(request.start_time, filters.isLocal(), true);
-  const id = element("td", request.request_id, "id");
-  const model = element("td", request.model, "model");
-  for (const cell of [id, model]) cell.title = cell.textContent;
-  const open = element("button", "Details");
-  open.type = "button";
-  open.addEventListener("click", () => openRequest(request.key));
-  const last = document.createElement("td");
-  last.append(open);
-  const cells = { "Request ID": id, Timestamp: when, Model: model, Usage: usage,
-    TTFT: element("td", duration(request.time_to_first_token_ms)),
-    Latency: element("td", duration(request.latency_ms)), Status: status };
-  for (const [name, cell] of Object.entries(cells)) {
-    cell.dataset.label = name;
-    if (cell.classList.contains("unknown")) cell.textContent = "–";
-    made.append(cell);
-  }
-  made.append(last);
-  return made;
-}
-
 function go(to, { replace = false } = {}) {
   const url = `${location.pathname}${String(to) ? `?${to}` : ""}`;
   history[replace ? "replaceState" : "pushState"](null, "", url);
@@ -134,6 +108,7 @@ async function openRequest(key, { isNew = true } = {}) {
   if (isNew) {
     const to = new URLSearchParams(address);
     to.set("request", key);
+    if (panel.form() === "json") to.set("details", "json");
     go(to, { replace: panel.current() !== null });
   }
   let request = requests.find((one) => one.key === key);
@@ -152,38 +127,92 @@ function closePanel() {
   const key = panel.current()?.key;
   panel.hide();
   const to = new URLSearchParams(address);
-  to.delete("request");
+  for (const name of ["request", "details"]) to.delete(name);
   go(to, { replace: true });
   mark();
   if (key) rows.querySelector(`tr[data-key="${CSS.escape(key)}"] button`)?.focus();
 }
 
+// Only when asked for: to count 14 days takes longer than to show a page of them.
+async function countAll() {
+  const query = filters.toQuery();
+  for (const name of ["from", "to"]) if (next?.[name]) query.set(name, next[name]);
+  query.set("limit", 1);
+  get("count").disabled = true;
+  try {
+    const { requests: found, searched_to: place } = await ask(`api/v1/models?${query}`);
+    const since = place && `, counted back to ${time(place, filters.isLocal(), true)}: time was up`;
+    get("summary").textContent = `${count(found)} requests${since ? ` or more${since}` : " in all"}`;
+    get("count").hidden = true;
+  } catch (error) {
+    get("summary").textContent = error.message;
+  }
+  get("count").disabled = false;
+}
+
 function mark() {
+  const place = requests.findIndex((one) => one.key === panel.current()?.key);
+  get("previous").disabled = place === 0;
+  get("next").disabled = place === requests.length - 1 && !next;
   for (const one of rows.rows) {
     one.setAttribute("aria-selected", String(one.dataset.key === panel.current()?.key));
   }
 }
 
-function step(by) {
+async function step(by) {
   const place = requests.findIndex((one) => one.key === panel.current()?.key);
-  const to = requests[panel.current() ? place + by : 0];
+  let to = requests[panel.current() ? place + by : 0];
+  if (!to && by > 0 && next) {
+    await older();
+    to = requests[0];
+  }
   if (!to) return;
   openRequest(to.key);
   rows.querySelector(`tr[data-key="${CSS.escape(to.key)}"]`)?.scrollIntoView({ block: "nearest" });
 }
 
 async function suggestModels() {
-  const query = filters.toQuery();
-  const range = new URLSearchParams([...query].filter(([name]) => name === "from" || name === "to"));
+  suggesting?.abort();
+  suggesting = new AbortController();
+  const [, before, part] = filters.form.elements.model.value.match(/^(.*,\s+)?(.*)$/);
+  const query = new URLSearchParams({ search: part, limit: SUGGESTIONS });
+  for (const [name, value] of filters.toQuery()) if (name === "from" || name === "to") query.set(name, value);
   try {
-    const answer = await (await fetch(`api/v1/models?${range}`)).json();
-    const named = answer.items.filter((one) => one.model !== null);
-    get("models").replaceChildren(
-      ...named.map((one) => new Option(`${count(one.requests)} requests`, one.model)),
-    );
-  } catch {
-    get("models").replaceChildren();
+    const { items } = await ask(`api/v1/models?${query}`, suggesting.signal);
+    const named = items.filter((one) => one.model !== null);
+    get("models").replaceChildren(...named.map(
+      (one) => new Option(`${count(one.requests)} requests`, `${before ?? ""}${one.model}`),
+    ));
+  } catch (error) {
+    if (error.name !== "AbortError") get("models").replaceChildren();
   }
+}
+
+function prepareExports() {
+  for (const link of get("export").querySelectorAll("a")) {
+    const query = filters.toQuery();
+    query.set("format", link.dataset.format);
+    if (get("fields").value === "shown") for (const name of table.shownFields()) query.append("column", name);
+    link.href = `api/v1/requests/export?${query}`;
+  }
+}
+
+async function older() {
+  const to = filters.toAddress();
+  to.delete("live");
+  for (const [name, value] of Object.entries(next)) if (value) to.set(name, value);
+  go(to);
+  filters.fillForm(address);
+  await load();
+  scrollTo(0, 0);
+}
+
+// A part of the address that changes how requests are shown, and not which.
+function keep(name, value) {
+  const to = new URLSearchParams(address);
+  if (value) to.set(name, value);
+  else to.delete(name);
+  go(to, { replace: true });
 }
 
 function follow() {
@@ -191,14 +220,20 @@ function follow() {
   filters.fillForm(address);
   requests = [];
   panel.hide();
+  panel.choose(address.get("details") === "json" ? "json" : "list");
   load();
   if (address.has("request")) openRequest(address.get("request"), { isNew: false });
+}
+
+function closeMenus(inside) {
+  for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(inside)) menu.open = false;
 }
 
 const canRefresh = () => filters.isLive() && !document.hidden && !address.has("cursor")
   && scrollY < 80 && get("panel").hidden;
 
 filters.addAttributeFields();
+table.addChoices(filters.USUAL);
 filters.form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
 filters.form.elements.tz.addEventListener("change", () => {
   const to = new URLSearchParams(address);
@@ -213,36 +248,40 @@ filters.form.elements.range.addEventListener("change", () => {
   if (filters.form.elements.range.value !== "custom") search();
 });
 for (const name of ["live", "streamed"]) filters.form.elements[name].addEventListener("change", search);
-filters.form.elements.model.addEventListener("focus", suggestModels);
-get("export").addEventListener("toggle", () => {
-  for (const link of get("export").querySelectorAll("a")) {
-    const query = filters.toQuery();
-    query.set("format", link.dataset.format);
-    link.href = `api/v1/requests/export?${query}`;
-  }
+for (const event of ["focus", "input"]) filters.form.elements.model.addEventListener(event, suggestModels);
+get("export").addEventListener("toggle", prepareExports);
+get("fields").addEventListener("change", prepareExports);
+get("columns").addEventListener("change", () => {
+  keep("columns", filters.toAddress().get("columns"));
+  drawTable();
 });
+get("count").addEventListener("click", countAll);
+for (const name of ["list", "json"]) {
+  get(`tab-${name}`).addEventListener("click", () => {
+    panel.choose(name);
+    keep("details", name === "json" ? name : null);
+  });
+}
 get("link").addEventListener("click", (event) => {
   panel.copy(event.currentTarget, `${location.origin}${location.pathname}?${filters.toLink()}`);
 });
 get("error").lastElementChild.addEventListener("click", load);
-get("older").addEventListener("click", () => {
-  const to = filters.toAddress();
-  to.delete("live");
-  for (const [name, value] of Object.entries(next)) if (value) to.set(name, value);
-  go(to);
-  filters.fillForm(address);
-  load().then(() => scrollTo(0, 0));
-});
+get("older").addEventListener("click", older);
 get("newest").addEventListener("click", search);
 get("close").addEventListener("click", closePanel);
 get("next").addEventListener("click", () => step(1));
 get("previous").addEventListener("click", () => step(-1));
 addEventListener("popstate", follow);
+addEventListener("click", (event) => closeMenus(event.target));
 addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeMenus(null);
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && panel.current()) closePanel();
   if (event.key === "j" || (event.key === "ArrowDown" && panel.current())) step(1);
   if (event.key === "k" || (event.key === "ArrowUp" && panel.current())) step(-1);
 });
-setInterval(() => { if (canRefresh()) load(); }, LIVE_MS);
+setInterval(() => {
+  if (canRefresh()) load();
+  get("paused").hidden = !filters.isLive() || canRefresh();
+}, LIVE_MS);
 follow();
