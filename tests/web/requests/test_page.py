@@ -239,7 +239,8 @@ def test_columns_are_chosen_and_stand_in_the_address(log: Logging, open_page: Op
     page.keyboard.press("Escape")
     expect(page.locator("#columns fieldset")).to_be_hidden()
     heads = ["Request ID", "Timestamp (UTC)", "Model", "Latency", "Status", "Provider", "Cost"]
-    cells = ["id-0", "2026-11-23 12:00:00.000", "qwen", "0 ms", "200", "openai", "\N{EN DASH}", "red"]
+    dash = "\N{EN DASH}"
+    cells = ["id-0", "2026-11-23 12:00:00.000", "qwen", "0 ms", "200", "openai", dash, "red"]
     for _ in range(2):
         assert page.locator("thead th").all_inner_texts()[:8] == [*heads, "team"]
         first = page.locator("tbody tr").first
