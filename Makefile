@@ -20,10 +20,12 @@ check: .venv/installed-dev ## lint, format and types, without changing a file
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-generate: .venv/installed ## write what is made from code: dashboards, rules, tables of docs/
+generate: .venv/installed-dev ## write what is made from code: dashboards, rules, chart, tables of docs/
 	@$(BIN)/python scripts/write-metrics-page
 	@$(BIN)/llm-gateway-exporter dashboards build --out . --attribute team
 	@$(BIN)/llm-gateway-exporter alerts build
+	@$(BIN)/python scripts/write-chart
+	@$(BIN)/python -m tests.helm.chart
 
 bench: .venv/installed-dev ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

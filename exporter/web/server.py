@@ -90,17 +90,23 @@ class WebServer:
             [
                 web.get("/", self._landing.handle),
                 web.get(pages.STYLESHEET_PATH, pages.stylesheet),
-                web.get("/-/healthy", self._serve_health),
-                web.get("/-/ready", self._serve_readiness),
                 web.post("/-/reload", self._serve_reload),
                 web.put("/-/reload", self._serve_reload),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_s)
+        # Whoever restarts it and sends it traffic, such as a kubelet, knows no password.
+        self.add_routes(
+            [
+                web.get("/-/healthy", self._serve_health),
+                web.get("/-/ready", self._serve_readiness),
+            ],
+            admits=_everybody,
+        )
         scrape = Scrapes(exposition).handle
         self.add_routes(
             [web.get("/metrics", scrape, allow_head=False), web.head("/metrics", scrape)],
-            admits=(lambda _: True) if open_metrics else None,
+            admits=_everybody if open_metrics else None,
         )
         self._listener: Listener | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -243,6 +249,10 @@ class WebServer:
         if (error := await self._reload()) is None:
             return web.Response(text="reloaded\n")
         return web.Response(status=500, text=f"the configuration before stays in force: {error}\n")
+
+
+def _everybody(_: web.Request) -> bool:
+    return True
 
 
 class _LateBodyError(TimeoutError):

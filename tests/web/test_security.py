@@ -93,12 +93,19 @@ def test_admits_users_with_their_password_only(
     assert answer.headers.get("www-authenticate") == (challenge if status == 401 else None)
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/static/style.css", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/reload", "/static/style.css", "/nothing"])
 def test_everything_asks_for_the_password(serve: Serve, users_file: Path, path: str) -> None:
     registry = CollectorRegistry()
     answer = serve(web_config=users_file, registry=registry).ask(path)
     assert (answer.status, answer.text) == (401, "401: Unauthorized")
     assert registry.get_sample_value("llm_gateway_exporter_web_requests_unauthorized_total") == 1
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
+def test_whoever_watches_over_it_needs_no_password(
+    serve: Serve, users_file: Path, path: str
+) -> None:
+    assert serve(web_config=users_file).ask(path).status == 200
 
 
 @pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
@@ -108,8 +115,8 @@ def test_hashes_of_all_programs_are_understood(
 ) -> None:
     config = write_config(tmp_path, {"basic_auth_users": {"alice": hash_of(password, prefix)}})
     served = serve(web_config=config)
-    assert served.ask("/-/healthy", headers=basic("alice", password)).status == 200
-    assert served.ask("/-/healthy", headers=basic("alice", "wrong")).status == 401
+    assert served.ask("/", headers=basic("alice", password)).status == 200
+    assert served.ask("/", headers=basic("alice", "wrong")).status == 401
 
 
 def admits(auth: BasicAuth, user: str, password: str, users: dict[str, str]) -> bool:
