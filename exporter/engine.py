@@ -176,10 +176,13 @@ class Engine:
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:
-        """Commit what was read, and read no more; whether that was done within the limit."""
+        """Commit what was read, and read no more; whether that was done within the limit.
+
+        If not, `resume` lets it go on, and nothing that was read is lost.
+        """
         self.pipeline.stop()
         self._thread.join(limit_s)
-        if self._thread.is_alive():
+        if self._thread.is_alive() or self.pipeline.commit_error is not None:
             return False
         self._push.stop()
         for feed in self._feeds:
@@ -187,6 +190,18 @@ class Engine:
         if self._request_log is not None:
             self._request_log.close()
         return True
+
+    def resume(self) -> None:
+        """Go on after a `stop` that did not succeed."""
+        stopped = self._thread
+
+        def go_on() -> None:
+            stopped.join()  # For good if it saw the stop, else never before the next one.
+            self._run()
+
+        self.pipeline.go_on()
+        self._thread = threading.Thread(target=go_on, name="pipeline", daemon=True)
+        self._thread.start()
 
     def not_ready(self) -> str | None:
         """Why readers should not rely on the series now, None if they may."""

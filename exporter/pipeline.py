@@ -145,6 +145,10 @@ class Pipeline:
         self._stopping.set()
         self._arrived.set()
 
+    def go_on(self) -> None:
+        """Take back a `stop`; if `run` has come to its end, it can run again."""
+        self._stopping.clear()
+
     def step(self) -> bool:
         """Read and commit one batch; whether there may be more to read at once.
 

@@ -77,7 +77,7 @@ class Daemon:
 
     def wait_ready(self) -> Self:
         """Wait until it is."""
-        wait_until(self.is_ready, 20, "the daemon to become ready")
+        wait_until(self.is_ready, 60, "the daemon to become ready")
         return self
 
     def total(self, name: str, **labels: str) -> float:

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from exporter.cli import EX_CONFIG
@@ -158,6 +159,27 @@ def test_a_reload_that_moves_the_state_is_refused(setup: Setup, tmp_path: Path) 
         wait_until(lambda: "state_dir cannot change" in daemon.log.read_text(), 10, "the refusal")
         setup.append(line())
         counts(daemon, 1)
+
+
+def test_a_reload_that_cannot_commit_changes_nothing_and_counting_goes_on(setup: Setup) -> None:
+    with setup.start().wait_ready() as daemon:
+        other = apsw.Connection(str(setup.state / "state.db"))
+        other.execute("begin immediate")
+        setup.append(line())
+        wait_until(lambda: "commit failed" in daemon.log.read_text(), 10, "a commit to fail")
+        setup.rest = {"labels": {"attributes": ["team"]}}
+        setup.write()
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded" in daemon.log.read_text(), 10, "the reload to fail")
+        other.execute("rollback")
+        counts(daemon, 1)
+        setup.append(line())
+        counts(daemon, 2)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "configuration reloaded" in daemon.log.read_text(), 10, "the reload")
+        setup.append(line(team="red"))
+        counts(daemon, 1, team="red")
+        counts(daemon, 3)
 
 
 def test_systemd_is_told_of_readiness_and_of_the_end(setup: Setup, tmp_path: Path) -> None:
