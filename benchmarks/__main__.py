@@ -1,5 +1,6 @@
-"""Run the benchmarks and write their results: all of them, or those that are named."""
+"""Run the benchmarks and write their results: those that are named, or all but the soak."""
 
+import argparse
 import importlib
 import platform
 import re
@@ -25,6 +26,9 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
 }
 """Modules that import much are imported late: a child's peak memory begins with its parent's."""
 
+SOAK = "soak"
+"""Takes an hour, and so has to be named."""
+
 
 _HEAD = """\
 # Results
@@ -44,24 +48,33 @@ def _machine() -> str:
     return f"{processor[1] if processor else platform.machine()}; {', '.join(versions)}"
 
 
-def _section(name: str) -> str:
-    title, measure = BENCHMARKS[name]
+def _section(name: str, title: str, measure: Callable[[], str]) -> str:
     return f"## {title}\n\n`python -m benchmarks {name}` on {_machine()}\n\n{measure()}\n"
 
 
 def main() -> None:
     """Replace the measured sections of RESULTS.md."""
-    names = sys.argv[1:] or list(BENCHMARKS)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BENCHMARKS, SOAK, []])
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the soak; default: 60")
+    arguments = parser.parse_args()
+
+    def soak() -> str:
+        measured: str = importlib.import_module("benchmarks.soak").measure(arguments.minutes)
+        return measured
+
+    benchmarks = {**BENCHMARKS, SOAK: ("Soak", soak)}
     old = RESULTS.read_text() if RESULTS.exists() else ""
     kept = {
         section.partition("\n")[0]: "## " + section.rstrip() + "\n"
         for section in old.split("## ")[1:]
     }
-    for name in names:
+    for name in arguments.names or BENCHMARKS:
         print(f"measuring {name}", file=sys.stderr)
-        kept[BENCHMARKS[name][0]] = _section(name)
-        print(kept[BENCHMARKS[name][0]])
-    titles = [title for title, _ in BENCHMARKS.values()]
+        title, measure = benchmarks[name]
+        kept[title] = _section(name, title, measure)
+        print(kept[title])
+    titles = [title for title, _ in benchmarks.values()]
     ordered = [kept[title] for title in titles if title in kept]
     RESULTS.write_text(_HEAD + "\n".join(ordered))
 

@@ -202,17 +202,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class GrpcReceiver(Receiver):
-    """OTLP/gRPC on a free port; a context manager."""
+    """OTLP/gRPC on a free port, or a given one; a context manager."""
 
-    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None, port: int = 0) -> None:
         super().__init__()
         self._server = grpc.server(ThreadPoolExecutor(4))
         add_MetricsServiceServicer_to_server(_Metrics(self), self._server)  # type: ignore[no-untyped-call]
         add_LogsServiceServicer_to_server(_Logs(self), self._server)  # type: ignore[no-untyped-call]
         if credentials is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
+            port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         else:
-            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+            port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
         self.url = f"{'http' if credentials is None else 'https'}://localhost:{port}"
 
     def __enter__(self) -> Self:
