@@ -6,17 +6,17 @@ with its rows, in the day's own transaction and before the state's: a batch that
 know of after a crash is taken back.
 """
 
-from array import array
 from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 
 from exporter.errors import StateError
 from exporter.requestlog import blocks
-from exporter.requestlog.columns import BLOCK_ROWS, Rows, decoded, joined
+from exporter.requestlog.columns import BLOCK_ROWS, Rows, joined
 from exporter.requestlog.columns import TEXT_COLUMNS as TEXTS
-from exporter.requestlog.ids import ROW_MASK, index_entry
+from exporter.requestlog.ids import ROW_MASK, index_entries
 from exporter.requestlog.names import ATTRIBUTES, KINDS, Dictionary
 
 FORMAT = 1
@@ -163,21 +163,22 @@ class DayFile:
 
     def index(self, most_blocks: int) -> None:
         """Index the ids of so many more blocks."""
-        entries = array("q")
+        parts = [np.zeros(0, np.int64)]
         indexed = self.indexed
         where = "first + rows > ? order by first limit ?"
         for block in blocks.summaries(self._database, where, indexed, most_blocks):
-            texts = decoded(blocks.read(self._database, block.first, [TEXTS["request_id"]])).texts
-            for row, request_id in enumerate(texts.get("request_id", ()), block.first):
-                if request_id and row >= self.indexed:
-                    entries.append(index_entry(request_id, row))
+            for text in blocks.read(self._database, block.first, [TEXTS["request_id"]]).values():
+                of_block = index_entries(text, block.first)
+                parts.append(of_block[of_block & ROW_MASK >= self.indexed])
             indexed = block.end
+        entries = np.concatenate(parts)
         with self._database:
-            # One statement for all: between statements SQLite lets go of the interpreter.
-            self._database.execute(
-                "insert into ids select value from carray(?) order by value",
-                (apsw.carray(entries),),
-            )
+            if len(entries):
+                # One statement for all: between statements SQLite lets go of the interpreter.
+                self._database.execute(
+                    "insert into ids select value from carray(?) order by value",
+                    (apsw.carray(entries),),
+                )
             self._set_facts(indexed=indexed)
         self.indexed = indexed
 

@@ -18,7 +18,7 @@ from exporter.requestlog.columns import KIND_COLUMN, decoded
 from exporter.requestlog.day import FORMAT
 from exporter.requestlog.files import DayName
 from exporter.requestlog.filter import Filter, Selection
-from exporter.requestlog.ids import ROW_MASK, index_entry
+from exporter.requestlog.ids import ROW_MASK, index_range
 from exporter.requestlog.names import ATTRIBUTES, KINDS, LoggedKind
 from exporter.requestlog.request import Table, table
 
@@ -104,9 +104,8 @@ class OpenDay:
 
     def _blocks_with(self, request_id: str) -> Iterator[Block]:
         """By the index of ids as far as it goes, else all of them."""
-        low = index_entry(request_id, 0)
         query = "select entry from ids where entry between ? and ? order by entry"
-        entries: list[Any] = self.database.execute(query, (low, low | ROW_MASK)).fetchall()
+        entries: list[Any] = self.database.execute(query, index_range(request_id)).fetchall()
         block: Block | None = None
         for (entry,) in entries:
             row = entry & ROW_MASK

@@ -169,15 +169,25 @@ def test_a_day_that_is_over_is_indexed_little_by_little_and_closed(tmp_path: Pat
     assert ids(log.find("id-17")) == ["id-17"]
 
 
+def test_a_day_without_ids_is_closed_as_any_other(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(*[a_request("") for _ in range(10)])
+    log.now = NOON + DAY_S
+    log.log.tend()
+    log.log.tend()
+    assert _indexed(tmp_path) == 10
+    assert not list(tmp_path.glob("*-wal"))
+
+
 def test_a_very_busy_day_is_indexed_while_it_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_module, "MOST_UNINDEXED", BLOCK_ROWS)
     log = Logging(tmp_path)
-    rows = 20 * BLOCK_ROWS
+    rows = (INDEX_BLOCKS + 4) * BLOCK_ROWS
     log.write(*[a_request(f"id-{n}") for n in range(rows)])
     log.log.tend()
-    assert _indexed(tmp_path) == 4 * INDEX_BLOCKS * BLOCK_ROWS
+    assert _indexed(tmp_path) == INDEX_BLOCKS * BLOCK_ROWS
     for _ in range(10):
         log.log.tend()
     assert rows - BLOCK_ROWS <= _indexed(tmp_path) < rows + 1
