@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate bench clean
+.PHONY: help run test check generate lock bench clean
 
 help: ## list these tasks
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -26,6 +26,9 @@ generate: .venv/installed-dev ## write what is made from code: dashboards, rules
 	@$(BIN)/llm-gateway-exporter alerts build
 	@$(BIN)/python scripts/write-chart
 	@$(BIN)/python -m tests.helm.chart
+
+lock: .venv/installed-dev ## pin what the image is made of, for every platform
+	@scripts/lock
 
 bench: .venv/installed-dev ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
