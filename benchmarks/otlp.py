@@ -31,7 +31,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.contest import spread, table
 from exporter import vocabulary as v
-from exporter.daemon import SWITCH_INTERVAL_S
+from exporter.engine import SWITCH_INTERVAL_S
 from exporter.export.otlp.attributes import nanoseconds, resource
 from exporter.export.otlp.config import OtlpConfig
 from exporter.export.otlp.memory import Memory

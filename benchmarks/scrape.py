@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from benchmarks.contest import spread, table
 from exporter import vocabulary as v
-from exporter.daemon import SWITCH_INTERVAL_S
+from exporter.engine import SWITCH_INTERVAL_S
 from exporter.export.scrape import Exposition
 from exporter.ledger import Additions, Ledger
 from exporter.store.state import StateStore

@@ -145,7 +145,14 @@ def _run(
 
     logs.configure(log_level, log_format)
     options = Options(
-        config_file, listen, web_config, enable_lifecycle, open_metrics, allowed_hosts
+        config_file,
+        listen,
+        web_config,
+        enable_lifecycle,
+        open_metrics,
+        allowed_hosts,
+        log_level,
+        log_format,
     )
     Daemon(options).run()
 

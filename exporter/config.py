@@ -326,6 +326,9 @@ class Config(Section):
     otlp: tuple[OtlpConfig, ...] = ()
     """Endpoints that the series, or requests as log records, are pushed to."""
 
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share the files of all `tail` sources; a change takes a restart."""
+
     commit_interval: Annotated[Duration, between(Duration("50ms"), Duration("60s"))] = Duration(
         "1s"
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from exporter import notify
+from exporter import logs, notify
 from exporter.config import Config, load_config
-from exporter.engine import Engine, Metrics
+from exporter.engine import SWITCH_INTERVAL_S, Engine, Metrics
 from exporter.errors import ExporterError
+from exporter.readers import Readers
 from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.fleet import Proxies, WantedProxy
 from exporter.store.state import StateStore
@@ -23,6 +24,10 @@ from exporter.web.pages import SourceState
 from exporter.web.requests import LINK as REQUESTS_LINK
 from exporter.web.requests import request_routes
 from exporter.web.server import WebServer
+from exporter.workers.fleet import Workers
+from exporter.workers.own_metrics import OwnMetrics
+from exporter.workers.states import known_workers
+from exporter.workers.total import Total
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +36,6 @@ STOP_LIMIT_S = 4.0
 
 RELOAD_LIMIT_S = 30.0
 """The same for a reload, which nothing presses: a commit on a busy machine may take longer."""
-
-SWITCH_INTERVAL_S = 0.001
-"""How long a thread keeps the interpreter while another one wants it; Python's own 5 ms would show
-as latency in scrapes and commits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Options:
     enable_lifecycle: bool = False
     open_metrics: bool = False
     allowed_hosts: Sequence[str] = ()
+    log_level: logs.Level = "info"
+    log_format: logs.Format = "logfmt"
 
 
 class Daemon:
@@ -71,7 +74,15 @@ class Daemon:
         self._proxies = Proxies(self._inboxes, self._metrics.proxy)
         self._store = StateStore(config.state_dir)
         try:
+            self._workers = Workers(
+                known_workers(config, self._store),
+                self._metrics.workers,
+                options.log_level,
+                options.log_format,
+            )
+            self._workers.configure(config)
             self._engine = self._engine_of(config)
+            self._readers = self._readers_of(self._engine)
         except BaseException:
             self._store.close()
             raise
@@ -106,7 +117,7 @@ class Daemon:
         web = WebServer(
             self._options.listen,
             exposition=self,
-            ready=lambda: self._engine.not_ready(),
+            ready=self._not_ready,
             sources=self._sources,
             reload=self.reload if self._options.enable_lifecycle else None,
             web_config=self._options.web_config,
@@ -122,7 +133,7 @@ class Daemon:
         web.add_routes(door.routes(), admits=door.admits)
         web.add_routes(
             request_routes(
-                lambda: self._engine.search, lambda: self._engine.config.labels.attributes
+                lambda: self._readers.search, lambda: self._engine.config.labels.attributes
             ),
             REQUESTS_LINK,
         )
@@ -132,7 +143,7 @@ class Daemon:
         except BaseException:
             await web.stop()
             raise
-        self._engine.start()
+        self._start()
         notify.ready()
         watchdog = asyncio.create_task(_pat_watchdog())
         await stopping.wait()
@@ -140,7 +151,7 @@ class Daemon:
         notify.stopping()
         watchdog.cancel()
         await self._proxies.stop()
-        if not await asyncio.to_thread(self._engine.stop, STOP_LIMIT_S):
+        if not await self._stop():
             log.warning(
                 "the last commit did not succeed in time: it is read again at the next start"
             )
@@ -148,9 +159,23 @@ class Daemon:
         self._store.close()
         await web.stop()
 
+    def _start(self) -> None:
+        self._workers.start()
+        self._engine.start()
+        self._readers.start()
+
+    async def _stop(self) -> bool:
+        """Commit what was read and tell of it; whether that was done in time."""
+        is_committed, _ = await asyncio.gather(
+            asyncio.to_thread(self._engine.stop, STOP_LIMIT_S), self._workers.stop(STOP_LIMIT_S)
+        )
+        if is_committed:
+            await asyncio.to_thread(self._readers.stop)
+        return is_committed
+
     async def render(self, openmetrics: bool) -> bytes:
         """What a scrape gets."""
-        return await self._engine.exposition.render(openmetrics=openmetrics)
+        return await self._readers.exposition.render(openmetrics=openmetrics)
 
     async def reload(self) -> str | None:
         """Load the configuration again; what is wrong with it, None if it is in force now."""
@@ -158,7 +183,7 @@ class Daemon:
             notify.reloading()
             try:
                 config = await asyncio.to_thread(load_config, self._options.config_file)
-                self._check_same_state(config)
+                self._check_unchanged(config)
                 await self._replace(config)
             except ExporterError as error:
                 log.error(
@@ -173,9 +198,10 @@ class Daemon:
             finally:
                 notify.ready()
 
-    def _check_same_state(self, config: Config) -> None:
-        if config.state_dir != self._engine.config.state_dir:
-            raise ExporterError("state_dir cannot change while the daemon runs: restart it")
+    def _check_unchanged(self, config: Config) -> None:
+        for key in ("state_dir", "workers"):
+            if getattr(config, key) != getattr(self._engine.config, key):
+                raise ExporterError(f"{key} cannot change while the daemon runs: restart it")
 
     async def _replace(self, config: Config) -> None:
         """Put proxies and an engine with the new configuration in the place of the old ones."""
@@ -191,17 +217,44 @@ class Daemon:
         if not await asyncio.to_thread(self._engine.stop, RELOAD_LIMIT_S):
             self._engine.resume()
             raise ExporterError("what was read cannot be committed now")
+        await asyncio.to_thread(self._readers.stop)
         before = self._engine.config
         try:
-            self._engine = await asyncio.to_thread(self._engine_of, config)
+            await self._take_over(config)
         except ExporterError:
-            self._engine = await asyncio.to_thread(self._engine_of, before)
+            await self._take_over(before)
             raise
         finally:
             self._engine.start()
+            self._readers.start()
+
+    async def _take_over(self, config: Config) -> None:
+        self._workers.configure(config)
+        engine = await asyncio.to_thread(self._engine_of, config)
+        self._readers = await asyncio.to_thread(self._readers_of, engine)
+        self._engine = engine
 
     def _engine_of(self, config: Config) -> Engine:
-        return Engine(config, self._store, self._metrics, self._inboxes)
+        place = self._workers.place(self._store.positions)
+        return Engine(config, self._store, self._metrics, self._inboxes, place=place)
+
+    def _readers_of(self, engine: Engine) -> Readers:
+        """Of this process's series alone, or of the sum with the workers'."""
+        own, workers = self._metrics.registry, self._workers
+        return Readers(
+            engine.config,
+            Total(engine.ledger, workers.mirrors) if workers else engine.ledger,
+            about_itself=OwnMetrics(own, workers.samples) if workers else own,
+            published=self._published,
+            instance_id=self._store.facts.instance_id,
+            metrics=self._metrics.otlp,
+        )
+
+    def _published(self, part: str) -> int | None:
+        return self._workers.published(part) if part else self._store.batch
+
+    def _not_ready(self) -> str | None:
+        return self._engine.not_ready() or self._workers.not_ready()
 
     def _loaded(self, *, successfully: bool) -> None:
         self._metrics.process.reload_success.set(successfully)
@@ -209,7 +262,7 @@ class Daemon:
             self._metrics.process.reload_time.set_to_current_time()
 
     def _sources(self) -> list[SourceState]:
-        problem = self._engine.not_ready()
+        problem = self._not_ready()
         return [
             SourceState(
                 name=source.name,

@@ -1,8 +1,14 @@
-"""A configuration at work: sources, ledger and pipeline over one state, until the next one."""
+"""A configuration at work: sources, ledger and pipeline over one state, until the next one.
+
+One process has one engine at a time. Several processes with an engine and a state each share the
+files of tail sources: `exporter/workers`.
+"""
 
 import math
 import os
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -10,29 +16,32 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from exporter import config as c
 from exporter.accounting import Accountant, Labelling
 from exporter.export.otlp.metrics import OtlpMetrics
-from exporter.export.otlp.push import Push, ReadRequestLog
-from exporter.export.scrape import Exposition
 from exporter.formats import builtin_names, resolve
 from exporter.formats.compile import Decoder
-from exporter.ledger import Ledger
+from exporter.ledger import Ledger, Listener, nobody
 from exporter.pipeline import Feed, Pipeline
 from exporter.prices import PRICED, Price, Prices
 from exporter.record import Kind, Kinds
 from exporter.requestlog.files import DAY_S
 from exporter.requestlog.log import RequestLog, RequestLogMetrics, Retention
-from exporter.requestlog.search import RequestSearch
 from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
 from exporter.sources.inbox import MOST_RECORDS, Inboxes, RecordSource
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.tail import TailMetrics, TailSettings, TailSource
+from exporter.sources.tail.share import WHOLE, Share
 from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, instruments
+from exporter.workers.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
 EX_SOFTWARE = 70
 """Exit status for a mistake in the program (sysexits.h): a supervisor starts it again."""
+
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread keeps the interpreter while another one wants it; Python's own 5 ms would show
+as latency in scrapes and commits."""
 
 IDLE_POLL_S = 0.5
 """Between two looks at what proxies have watched; each of them is a commit, and takes its time."""
@@ -55,18 +64,42 @@ class Metrics:
         self.proxy = ProxyMetrics(self.registry)
         self.request_log = RequestLogMetrics(self.registry)
         self.otlp = OtlpMetrics(self.registry)
+        self.workers = WorkerMetrics(self.registry)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which part of the work an engine has, where several processes share it.
+
+    Attributes:
+        has: whether a source is read here, maybe in part.
+        share: which files of a tail source are.
+        part: of the request log, as files are named.
+        deletes: whether the request log's files of a part are deleted here when it is time.
+    """
+
+    has: Callable[[c.SourceConfig], bool] = lambda _: True
+    share: Callable[[str], Share] = lambda _: WHOLE
+    part: str = ""
+    deletes: Callable[[str], bool] = lambda _: True
+
+
+ALONE = Place()
+"""Of a process that has all of it."""
 
 
 class Engine:
     """Runs from `start` to `stop`; then another one may take over the store.
 
+    Args:
+        place: among the processes that share the work.
+        listener: is told what is committed.
+
     Attributes:
         config: that it was made of.
         ledger: the series.
         pipeline: what `start` lets run in a thread of its own.
-        exposition: of the ledger.
         ingest: the source that takes pushes, if there is one.
-        search: reads the request log, if there is one.
     """
 
     def __init__(
@@ -75,14 +108,16 @@ class Engine:
         store: StateStore,
         metrics: Metrics,
         inboxes: Inboxes | None = None,
+        *,
+        place: Place = ALONE,
+        listener: Listener = nobody,
     ) -> None:
         self.config = config
         inboxes = inboxes or Inboxes()
         self.ingest: IngestSource | None = None
-        attributes = config.labels.attributes
-        vocabulary = instruments(config.histograms.buckets())
-        self.ledger = Ledger(vocabulary, IDENTITY + attributes)
-        unfit = self.ledger.load(store.series(vocabulary))
+        self._place = place
+        self.ledger = new_ledger(config, listener)
+        unfit = self.ledger.load(store.series(self.ledger.instruments))
         if unfit:
             log.warning(
                 "series that no longer fit the configuration are dropped", series=len(unfit)
@@ -91,13 +126,15 @@ class Engine:
         kinds = Kinds()
         prices = price_list(config)
         self._feeds = [
-            self._feed(source, store, kinds, metrics, inboxes) for source in config.sources
+            self._feed(source, store, kinds, metrics, inboxes)
+            for source in config.sources
+            if place.has(source)
         ]
         self._request_log: RequestLog | None = None
-        self.search: RequestSearch | None = None
         if config.request_log.enabled:
-            self._request_log = request_log(config, prices, store, metrics.request_log)
-            self.search = RequestSearch(config.request_log_dir, lambda: store.batch)
+            self._request_log = request_log(
+                config, prices, store, metrics.request_log, place.part, place.deletes
+            )
         self.pipeline = Pipeline(
             self._feeds,
             ledger=self.ledger,
@@ -113,18 +150,6 @@ class Engine:
                 default=min(IDLE_POLL_S, config.commit_interval),
             ),
             arrived=inboxes.arrived,
-        )
-        self.exposition = Exposition(self.ledger, metrics.registry)
-        self._push = Push(
-            config.otlp,
-            ledger=self.ledger,
-            about_itself=metrics.registry,
-            request_log=ReadRequestLog(config.request_log_dir, lambda: store.batch)
-            if config.request_log.enabled
-            else None,
-            state_dir=config.state_dir,
-            instance_id=store.facts.instance_id,
-            metrics=metrics.otlp,
         )
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
@@ -159,8 +184,9 @@ class Engine:
     ) -> Feed:
         spec = resolve(tail.format, self.config.formats)
         decoder = Decoder(spec, kinds, self.config.labels.attributes, tail.timezone)
-        settings = _tail_settings(tail, from_end=_has_lost_its_state(store))
-        return Feed(TailSource(name, settings, store.positions(name), metrics.tail), decoder)
+        settings = _tail_settings(tail, from_end=has_lost_its_state(store))
+        known, share = store.positions(name), self._place.share(name)
+        return Feed(TailSource(name, settings, known, metrics.tail, share=share), decoder)
 
     def _run(self) -> None:
         """Run the pipeline; a mistake in it ends the process, before it can count wrongly."""
@@ -171,8 +197,7 @@ class Engine:
             os._exit(EX_SOFTWARE)
 
     def start(self) -> None:
-        """Begin to read, and to push."""
-        self._push.start()
+        """Begin to read."""
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:
@@ -184,7 +209,6 @@ class Engine:
         self._thread.join(limit_s)
         if self._thread.is_alive() or self.pipeline.commit_error is not None:
             return False
-        self._push.stop()
         for feed in self._feeds:
             feed.source.close()
         if self._request_log is not None:
@@ -214,15 +238,26 @@ class Engine:
         return None
 
 
-def _has_lost_its_state(store: StateStore) -> bool:
+def has_lost_its_state(store: StateStore) -> bool:
     """Files must not be read from their beginning where the state that knew them was corrupt."""
     return store.facts.replaced_corrupt and store.facts.batch == 0
 
 
+def new_ledger(config: c.Config, listener: Listener = nobody) -> Ledger:
+    """The ledger of a configuration, without a series."""
+    vocabulary = instruments(config.histograms.buckets())
+    return Ledger(vocabulary, IDENTITY + config.labels.attributes, listener=listener)
+
+
 def request_log(
-    config: c.Config, prices: Prices, store: StateStore, metrics: RequestLogMetrics, part: str = ""
+    config: c.Config,
+    prices: Prices,
+    store: StateStore,
+    metrics: RequestLogMetrics,
+    part: str = "",
+    deletes: Callable[[str], bool] = lambda _: True,
 ) -> RequestLog:
-    """The request log's writer; `part` is whose files it writes."""
+    """The request log's writer; `part` is whose files it writes, `deletes` as of `RequestLog`."""
 
     def estimate_currency(kind: Kind) -> str:
         price = prices.of(kind)
@@ -237,6 +272,7 @@ def request_log(
         attributes=config.labels.attributes,
         estimate_currency=estimate_currency,
         part=part,
+        deletes=deletes,
     )
 
 

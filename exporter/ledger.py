@@ -7,9 +7,9 @@ shows a count that a crash could take back, which Prometheus would read as a res
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -162,6 +162,25 @@ class Additions:
         return self._parts.get(family.instrument.name, ())
 
 
+class SeriesReader(Protocol):
+    """What readers need of a ledger, or of the sum of several."""
+
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        """One for each family."""
+
+    def snapshot(self) -> list[FamilySnapshot]:
+        """All published series at one moment; from one to the next, rows are only appended."""
+
+
+Listener = Callable[[Sequence[Change], Sequence[PlacedExemplar]], None]
+"""Is told of what is about to be published, and is durable already."""
+
+
+def nobody(changes: Sequence[Change], exemplars: Sequence[PlacedExemplar]) -> None:
+    """The listener that does not care."""
+
+
 class Ledger:
     """All families.
 
@@ -176,7 +195,9 @@ class Ledger:
         instruments: Sequence[Instrument],
         identity: tuple[str, ...],
         clock: Callable[[], float] = time.time,
+        listener: Listener = nobody,
     ) -> None:
+        self._listener = listener
         self._families = {
             instrument.name: Family(instrument, identity + instrument.attributes)
             for instrument in instruments
@@ -191,6 +212,11 @@ class Ledger:
     def __iter__(self) -> Iterator[Family]:
         return iter(self._families.values())
 
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        """One for each family."""
+        return [family.instrument for family in self]
+
     def load(self, series: Sequence[StoredSeries]) -> Sequence[StoredSeries]:
         """Take over what was committed before; returns those that no longer fit.
 
@@ -200,20 +226,54 @@ class Ledger:
         unfit = []
         for stored in series:
             self._next_id = max(self._next_id, stored.id + 1)
-            family = self._families.get(stored.instrument)
-            if (
-                family is None
-                or stored.value.shape != (family.width,)
-                or not stored.labels.keys() <= set(family.attributes)
-            ):
+            family, labels = self._place(stored)
+            if family is None:
                 unfit.append(stored)
                 continue
-            labels = tuple(stored.labels.get(name, "") for name in family.attributes)
             row = family.append(labels, stored.id, stored.created)
             family.values[row] = stored.value
         for family in self:
             family.published = len(family)
         return unfit
+
+    def _place(self, stored: StoredSeries) -> tuple[Family | None, LabelValues]:
+        """Where a series belongs; no family if it does not fit."""
+        family = self._families.get(stored.instrument)
+        if (
+            family is None
+            or stored.value.shape != (family.width,)
+            or not stored.labels.keys() <= set(family.attributes)
+        ):
+            return None, ()
+        return family, tuple(stored.labels.get(name, "") for name in family.attributes)
+
+    def joined(self, series: Iterable[StoredSeries]) -> list[Change]:
+        """The changes that add the series of other ledgers; those that do not fit are left out."""
+        additions = Additions()
+        for stored in series:
+            family, labels = self._place(stored)
+            if family is not None:
+                row = family.find(labels)
+                if row is None:
+                    row = family.append(labels, self._next_id, stored.created)
+                    self._next_id += 1
+                additions.add(family, np.array([row]), stored.value[np.newaxis])
+        return self.changes(additions)
+
+    def stored(self) -> list[StoredSeries]:
+        """What is published, as `load` takes it."""
+        with self._publishing:
+            return [
+                StoredSeries(
+                    id=family.ids[row],
+                    instrument=family.instrument.name,
+                    labels=named(family.attributes, family.labels[row]),
+                    created=family.created[row],
+                    value=family.values[row].copy(),
+                )
+                for family in self
+                for row in range(family.published)
+            ]
 
     def row(self, instrument: Instrument, labels: LabelValues) -> int:
         """The row of a series, born at zero now if it is new."""
@@ -240,6 +300,7 @@ class Ledger:
 
     def publish(self, changes: Sequence[Change], exemplars: Sequence[PlacedExemplar] = ()) -> None:
         """Let readers see what is committed now, with exemplars, the newest last."""
+        self._listener(changes, exemplars)
         with self._publishing:
             for family, rows, totals in changes:
                 family.values[rows] = totals
@@ -261,6 +322,11 @@ class Ledger:
                 )
                 for family in self
             ]
+
+
+def named(attributes: Sequence[str], labels: LabelValues) -> dict[str, str]:
+    """Attribute to value, empty values left out."""
+    return {name: value for name, value in zip(attributes, labels, strict=True) if value}
 
 
 def _add(totals: Numbers, places: Indices, amounts: Numbers) -> None:

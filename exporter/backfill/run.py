@@ -19,15 +19,12 @@ from exporter.formats.compile import Decoder
 from exporter.ledger import Ledger
 from exporter.pipeline import MOST_KINDS
 from exporter.record import Kinds
-from exporter.requestlog.files import day_files
+from exporter.requestlog.files import BACKFILL, day_files
 from exporter.requestlog.log import RequestLogMetrics
 from exporter.requestlog.open_day import DictionaryCache, OpenDay
 from exporter.store.state import StateStore
 from exporter.tally import Tally
 from exporter.vocabulary import IDENTITY, instruments
-
-PART = "backfill"
-"""Of the request log's files, and the name of the state beside the daemon's."""
 
 STEP_S = 60.0
 """Between two samples of a series that changes."""
@@ -60,7 +57,7 @@ def run(config: c.Config, task: Task, read_bytes: Callable[[int], None] = lambda
         BackfillError: a file cannot be read, or the results not be written; run it again to go on.
         StateError: another backfill is running, or its state cannot be used.
     """
-    store = StateStore(config.state_dir / PART)
+    store = StateStore(config.state_dir / BACKFILL)
     try:
         return _Backfill(config, task, store, read_bytes).run()
     except (apsw.Error, OSError) as error:
@@ -85,7 +82,7 @@ class _Backfill:
         self._tally = Tally(vocabulary)
         self._registry = CollectorRegistry()
         log_metrics = RequestLogMetrics(self._registry)
-        self._log = request_log(config, self._prices, store, log_metrics, PART)
+        self._log = request_log(config, self._prices, store, log_metrics, BACKFILL)
         self._logged_until = _first_logged(config.request_log_dir)
         written = store.positions(_HISTORY).get(_WRITTEN, b"").decode()
         self._history = History(task.metrics, self._ledger, STEP_S, written)
@@ -164,7 +161,7 @@ def _first_logged(directory: Path) -> float:
     first = [
         started
         for name in day_files(directory)
-        if not name.part and (day := days.open(directory, name, None)) is not None
+        if name.part != BACKFILL and (day := days.open(directory, name, None)) is not None
         for started in _starts(day)
     ]
     return min(first, default=math.inf)

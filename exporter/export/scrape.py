@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from prometheus_client import CollectorRegistry
 from prometheus_client import generate_latest as text_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_latest
+from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from exporter.ledger import Exemplar, FamilySnapshot, LabelValues, Ledger
+from exporter.ledger import Exemplar, FamilySnapshot, LabelValues, SeriesReader
 from exporter.vocabulary import Instrument, InstrumentKind, prometheus_label
 
 SERIES_A_SLICE = 200
@@ -22,15 +22,15 @@ SERIES_A_SLICE = 200
 
 
 class Exposition:
-    """What a scrape gets: the ledger's series, then those of a registry about the exporter."""
+    """What a scrape gets: the ledger's series, then the metrics about the exporter."""
 
-    def __init__(self, ledger: Ledger, about_itself: CollectorRegistry) -> None:
-        self._ledger = ledger
+    def __init__(self, series: SeriesReader, about_itself: Collector) -> None:
+        self._series = series
         self._about_itself = about_itself
-        instruments = [family.instrument for family in ledger]
         self._writers = {
             openmetrics: {
-                each.name: SeriesWriter(each, openmetrics=openmetrics) for each in instruments
+                each.name: SeriesWriter(each, openmetrics=openmetrics)
+                for each in series.instruments
             }
             for openmetrics in (False, True)
         }
@@ -45,7 +45,7 @@ class Exposition:
         return b"".join([*parts, latest(self._about_itself)])
 
     def _slices(self, writers: Mapping[str, "SeriesWriter"]) -> Iterator[bytes]:
-        for family in self._ledger.snapshot():
+        for family in self._series.snapshot():
             writer = writers[family.instrument.name]
             series = len(family.labels)
             if series:

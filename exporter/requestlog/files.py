@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 DAY_S = 86_400
 
+BACKFILL = "backfill"
+"""Part of the request log that a backfill writes."""
+
 _SUFFIXES = ("-wal", "-shm", "")
 """Of a database's files. The log goes first: SQLite would take it for that of a later file."""
 
@@ -15,7 +18,7 @@ class DayName(NamedTuple):
 
     Attributes:
         day: on which they started, UTC.
-        part: "" for the daemon's own, else who else wrote them.
+        part: "" for the daemon's main process, else who wrote them: `BACKFILL`, or a worker.
     """
 
     day: date

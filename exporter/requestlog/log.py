@@ -122,7 +122,9 @@ class RequestLog:
             is taken back.
         attributes: names of the kinds' extra attributes.
         estimate_currency: of a kind's price in the price list.
-        part: whose files these are; the daemon's are "".
+        part: whose files these are; those of the daemon's main process are "".
+        deletes: whether files of a part are deleted here when it is time. Of two processes that
+            write to one directory each leaves the other's alone, and both see the same sizes.
 
     Raises:
         StateError: the directory cannot be used, or a file is of a later version.
@@ -139,6 +141,7 @@ class RequestLog:
         attributes: Sequence[str] = (),
         estimate_currency: Callable[[Kind], str] = lambda _: "",
         part: str = "",
+        deletes: Callable[[str], bool] = lambda _: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
@@ -148,6 +151,7 @@ class RequestLog:
         self._attributes = attributes
         self._estimate_currency = estimate_currency
         self._part = part
+        self._deletes = deletes
         self._clock = clock
         self._days: dict[date, _Day] = {}
         self._pending: dict[date, list[_Part]] = {}
@@ -305,7 +309,8 @@ class RequestLog:
             too_old = name.day < self._oldest_kept()
             too_much = sum(sizes.values()) > self._retention.max_bytes and name.day < today
             if too_old or too_much:
-                self._unlink(name, "expired" if too_old else "size limit")
+                if self._deletes(name.part):
+                    self._unlink(name, "expired" if too_old else "size limit")
                 del sizes[name]
         total = sum(sizes.values())
         is_full = total > self._retention.max_bytes

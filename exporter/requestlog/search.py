@@ -25,6 +25,9 @@ from exporter.requestlog.names import LoggedKind
 from exporter.requestlog.open_day import DictionaryCache, OpenDay
 from exporter.requestlog.request import LoggedRequest, Table
 
+Published = Callable[[str], int | None]
+"""The last batch of a part of the log that may be shown; None if all that is in its files may."""
+
 
 class Place(NamedTuple):
     """Where a row stands in the order of a search; greater ones come first.
@@ -69,18 +72,17 @@ class RequestSearch:
     """Reads the day files of a directory; safe to use in several threads at once.
 
     Args:
-        published: the last batch that may be shown; None shows all that is in the files.
+        published: what may be shown; left out, all that is in the files.
     """
 
-    def __init__(self, directory: Path, published: Callable[[], int] | None = None) -> None:
+    def __init__(self, directory: Path, published: Published = lambda _: None) -> None:
         self._directory = directory
         self._published = published
         self._dictionaries = DictionaryCache()
 
     def _open(self, name: DayName) -> OpenDay | None:
         """A day's file; None if it is gone, or not made yet."""
-        published = None if self._published is None or name.part else self._published()
-        return self._dictionaries.open(self._directory, name, published)
+        return self._dictionaries.open(self._directory, name, self._published(name.part))
 
     def _days(self, wanted: Filter) -> Iterator[tuple[date, list[DayName]]]:
         """Days that the filter reaches into with their files, newest first."""

@@ -11,7 +11,7 @@ import uuid
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 
 from exporter.errors import StateError
-from exporter.ledger import Change, Family, StoredSeries
+from exporter.ledger import Change, Family, StoredSeries, named
 from exporter.store.lock import DirectoryLock
 from exporter.vocabulary import Instrument
 
@@ -67,6 +67,9 @@ class Facts:
 class StateStore:
     """The state directory, owned by this process.
 
+    Args:
+        patience_s: how long to wait for a process that owns it and is about to end.
+
     Attributes:
         facts: see `Facts`.
         batch: commits so far, those since the opening included.
@@ -75,12 +78,17 @@ class StateStore:
         StateError: the directory cannot be used; starting with nothing instead would count twice.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Callable[[], float] = time.time,
+        patience_s: float = 0.0,
+    ) -> None:
         self._path = directory / "state.db"
         self._clock = clock
         with _refusing(directory):
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._lock = DirectoryLock(directory)
+        self._lock = DirectoryLock(directory, patience_s)
         try:
             with _refusing(self._path):
                 self._database, self.facts = self._open()
@@ -199,6 +207,18 @@ class StateStore:
         with _refusing(self._path):
             return dict(self._rows("select key, value from positions where source = ?", source))
 
+    def all_positions(self) -> dict[str, dict[str, bytes]]:
+        """The same of all sources, by their names.
+
+        Raises:
+            StateError: they cannot be read.
+        """
+        found: dict[str, dict[str, bytes]] = {}
+        with _refusing(self._path):
+            for source, key, value in self._rows("select source, key, value from positions"):
+                found.setdefault(source, {})[key] = value
+        return found
+
     def _rows(self, query: str, *values: str) -> list[Any]:
         return self._database.execute(query, values).fetchall()
 
@@ -216,14 +236,45 @@ class StateStore:
         """
         try:
             with self._database:
-                for change in changes:
-                    self._write(change)
-                for source, values in positions.items():
-                    self._move(source, values)
+                self._apply(changes, positions)
                 self._database.execute("update facts set value = value + 1 where name = 'batch'")
         except apsw.Error as error:
             raise OSError(f"{self._path}: {error}") from error
         self.batch += 1
+
+    def rearrange(
+        self, changes: Sequence[Change], positions: Mapping[str, Mapping[str, bytes | None]]
+    ) -> None:
+        """As `commit`, for what is no batch: totals and positions that come from another state.
+
+        Raises:
+            StateError: it cannot be written; nothing has changed.
+        """
+        with _refusing(self._path), self._database:
+            self._apply(changes, positions)
+
+    def begin_at_zero(self) -> None:
+        """Forget all series and keep the positions, because another part of the state was corrupt.
+
+        Raises:
+            StateError: it cannot be written; nothing has changed.
+        """
+        created = self._clock()
+        with _refusing(self._path), self._database:
+            self._database.execute("delete from series; delete from totals")
+            self._database.executemany(
+                "update facts set value = ?2 where name = ?1",
+                {"created": repr(created), "replaced_corrupt": "1"}.items(),
+            )
+        self.facts = replace(self.facts, created=created, replaced_corrupt=True)
+
+    def _apply(
+        self, changes: Sequence[Change], positions: Mapping[str, Mapping[str, bytes | None]]
+    ) -> None:
+        for change in changes:
+            self._write(change)
+        for source, values in positions.items():
+            self._move(source, values)
 
     def _write(self, change: Change) -> None:
         family, rows, totals = change
@@ -318,8 +369,7 @@ def _checked(path: Path, database: apsw.Connection) -> Facts:
 
 
 def _labels(family: Family, row: int) -> str:
-    named = zip(family.attributes, family.labels[row], strict=True)
-    return msgspec.json.encode({name: value for name, value in named if value}).decode()
+    return msgspec.json.encode(named(family.attributes, family.labels[row])).decode()
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -55,7 +55,7 @@ class Logging:
             **options,
         }
         self.log = self._open()
-        self.search = RequestSearch(directory, lambda: self.batch)
+        self.search = RequestSearch(directory, lambda _: self.batch)
 
     def _open(self) -> RequestLog:
         return RequestLog(self.directory, metrics=self._metrics, batch=self.batch, **self._options)

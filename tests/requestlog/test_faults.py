@@ -60,7 +60,7 @@ class Running:
 
     def check(self) -> None:
         """All that was written is counted once and logged once, and the sums agree."""
-        search = RequestSearch(self.config.request_log_dir, lambda: self.store.batch)
+        search = RequestSearch(self.config.request_log_dir, lambda _: self.store.batch)
         rows = [r for table in search.export(Filter()) for r in table.requests()]
         assert sorted(r.request_id or "" for r in rows) == sorted(
             f"id-{number}" for number in range(self.written)

@@ -5,7 +5,7 @@ requests are appended to days that have passed. Days are sent from the oldest on
 in which its requests were logged.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ import structlog
 from exporter.export.otlp.memory import Memory
 from exporter.requestlog import blocks
 from exporter.requestlog.columns import Rows
-from exporter.requestlog.files import DayName, day_files, day_name
+from exporter.requestlog.files import BACKFILL, DayName, day_files, day_name
 from exporter.requestlog.names import LoggedKind
 from exporter.requestlog.open_day import DictionaryCache, OpenDay
+from exporter.requestlog.search import Published
 
 log = structlog.get_logger(__name__)
 
@@ -54,10 +55,10 @@ class Backlog:
 
     Args:
         directory: of the request log.
-        published: the last batch that may be shown.
+        published: what of it may be shown.
     """
 
-    def __init__(self, directory: Path, published: Callable[[], int], memory: Memory) -> None:
+    def __init__(self, directory: Path, published: Published, memory: Memory) -> None:
         self._directory = directory
         self._published = published
         self._memory = memory
@@ -75,7 +76,7 @@ class Backlog:
 
     def _names(self) -> list[DayName]:
         """Days of the daemon's own; what a backfill brought is no news."""
-        return [name for name in day_files(self._directory) if not name.part]
+        return [name for name in day_files(self._directory) if name.part != BACKFILL]
 
     def _begin(self) -> None:
         for name in self._names():
@@ -145,7 +146,7 @@ class Backlog:
         return tuple(found)
 
     def _open(self, name: DayName) -> OpenDay | None:
-        return self._days.open(self._directory, name, self._published())
+        return self._days.open(self._directory, name, self._published(name.part))
 
     def _forget_deleted(self, names: Sequence[DayName]) -> None:
         for name in self._ends.keys() | self._cursors.keys():

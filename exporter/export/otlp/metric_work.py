@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from exporter.export.otlp.memory import Memory
 from exporter.export.otlp.metrics import DestinationMetrics
@@ -19,7 +19,7 @@ from exporter.export.otlp.series import FamilyMessage, Window
 from exporter.export.otlp.settings import MetricSettings
 from exporter.export.otlp.transport import DeliveryError
 from exporter.export.otlp.windows import FamilyWindows, ToldSeries
-from exporter.ledger import FamilySnapshot, Ledger
+from exporter.ledger import FamilySnapshot, SeriesReader
 
 REQUEST_BYTES = 1 << 20
 """Size of a request, about: receivers of gRPC refuse more than 4 MiB by default."""
@@ -34,22 +34,22 @@ class MetricWork:
     """The ledger's series, and the metrics about the exporter itself, for one destination.
 
     Args:
-        about_itself: registry of those.
+        about_itself: those.
         memory: what was told, which deltas go on from after a restart.
         clock: nanoseconds since 1970.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        about_itself: CollectorRegistry,
+        series: SeriesReader,
+        about_itself: Collector,
         settings: MetricSettings,
         resource: Resource,
         memory: Memory,
         metrics: DestinationMetrics,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._ledger = ledger
+        self._series = series
         self._about_itself = about_itself
         self._resource = resource
         self._settings = settings
@@ -59,10 +59,10 @@ class MetricWork:
         known = memory.read() if settings.is_delta else {}
         self._messages = {}
         self._windows = {}
-        for family in ledger:
-            name = family.instrument.name
+        for instrument in series.instruments:
+            name = instrument.name
             self._messages[name] = FamilyMessage(
-                family.instrument,
+                instrument,
                 resource,
                 is_delta=settings.is_delta,
                 is_exponential=settings.is_exponential,
@@ -74,7 +74,7 @@ class MetricWork:
     def turn(self, deliver: Deliver) -> float:
         """See `Work`. A request that is refused for good does not keep the others from going."""
         began = time.monotonic()
-        families = self._ledger.snapshot()
+        families = self._series.snapshot()
         now = self._clock()
         refusal: DeliveryError | None = None
         told: set[FamilyWindows] = set()

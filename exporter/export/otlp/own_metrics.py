@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from exporter.export.otlp.attributes import SCOPE, add_attribute
@@ -25,9 +25,7 @@ STARTED_NS = time.time_ns()
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
-def own_metrics(
-    registry: CollectorRegistry, resource: Resource, now: int, *, is_delta: bool
-) -> bytes:
+def own_metrics(about_itself: Collector, resource: Resource, now: int, *, is_delta: bool) -> bytes:
     """A serialized ExportMetricsServiceRequest.
 
     Args:
@@ -36,7 +34,7 @@ def own_metrics(
     """
     request = ExportMetricsServiceRequest()
     metrics = request.resource_metrics.add(resource=resource).scope_metrics.add(scope=SCOPE).metrics
-    for family in registry.collect():
+    for family in about_itself.collect():
         is_cumulative = family.type in ("counter", "histogram")
         if family.samples and not (is_delta and is_cumulative):
             name = family.name + ("_info" if family.type == "info" else "")

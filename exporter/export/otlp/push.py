@@ -2,11 +2,11 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from exporter.export.otlp.attributes import resource
 from exporter.export.otlp.backlog import Backlog
@@ -19,7 +19,8 @@ from exporter.export.otlp.metrics import OtlpMetrics
 from exporter.export.otlp.sender import Sender
 from exporter.export.otlp.settings import Destination, destination, metric_settings
 from exporter.export.otlp.transport import Transport
-from exporter.ledger import Ledger
+from exporter.ledger import SeriesReader
+from exporter.requestlog.search import Published
 
 STOP_LIMIT_S = 1.5
 """For the last state to go out, of all destinations together."""
@@ -32,18 +33,18 @@ class ReadRequestLog:
     """Where log records come from.
 
     Attributes:
-        published: the last batch that may be shown.
+        published: what of it may be shown.
     """
 
     directory: Path
-    published: Callable[[], int]
+    published: Published
 
 
 class Push:
     """Sends from `start` to `stop`, each signal of each endpoint in a thread of its own.
 
     Args:
-        about_itself: registry of the metrics about the exporter.
+        about_itself: the metrics about the exporter.
         request_log: None if it is off; no endpoint may want log records then.
         instance_id: of the state.
 
@@ -55,8 +56,8 @@ class Push:
         self,
         endpoints: Sequence[OtlpConfig],
         *,
-        ledger: Ledger,
-        about_itself: CollectorRegistry,
+        series: SeriesReader,
+        about_itself: Collector,
         request_log: ReadRequestLog | None,
         state_dir: Path,
         instance_id: str,
@@ -71,7 +72,7 @@ class Push:
                 settings = metric_settings(config, environ)
                 told = metrics.of(to)
                 memory = _memory(state_dir, to)
-                work = MetricWork(ledger, about_itself, settings, about, memory, told)
+                work = MetricWork(series, about_itself, settings, about, memory, told)
                 self._senders.append(Sender(to, work, transport(to), told, settings.interval_s))
             if config.logs and request_log is not None:
                 to = destination(config, "logs", environ)

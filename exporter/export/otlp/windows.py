@@ -7,7 +7,7 @@ import numpy as np
 
 from exporter.export.otlp.attributes import nanoseconds
 from exporter.export.otlp.series import Window
-from exporter.ledger import Exemplar, FamilySnapshot
+from exporter.ledger import Exemplar, FamilySnapshot, named
 from exporter.record import Numbers
 
 
@@ -67,7 +67,8 @@ class FamilyWindows:
                 self._starts.append(nanoseconds(family.created[row]))
                 if (before := self._loaded.pop(_labels_key(family, row), None)) is not None:
                     value = np.frombuffer(before.value, np.float64)
-                    if before.created == family.created[row] and len(value) == told.shape[1]:
+                    is_same = nanoseconds(family.created[row]) <= before.time
+                    if is_same and len(value) == told.shape[1]:
                         told[row] = value
                         self._starts[row] = before.time
             self._told = told
@@ -90,7 +91,12 @@ class FamilyWindows:
         if self._told is None:
             return list(self._loaded.values())
         return [
-            ToldSeries(_named(family, row), family.created[row], self._starts[row], value.tobytes())
+            ToldSeries(
+                named(family.attributes, family.labels[row]),
+                family.created[row],
+                self._starts[row],
+                value.tobytes(),
+            )
             for row, value in enumerate(self._told)
             if value.any()
         ]
@@ -112,13 +118,8 @@ def _new(
     return found
 
 
-def _named(family: FamilySnapshot, row: int) -> dict[str, str]:
-    named = zip(family.attributes, family.labels[row], strict=True)
-    return {name: value for name, value in named if value}
-
-
 def _labels_key(family: FamilySnapshot, row: int) -> frozenset[tuple[str, str]]:
-    return _key(_named(family, row))
+    return _key(named(family.attributes, family.labels[row]))
 
 
 def _key(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:

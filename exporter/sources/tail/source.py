@@ -18,6 +18,7 @@ from exporter.sources.tail.record import FileRecord
 from exporter.sources.tail.records import Records
 from exporter.sources.tail.roster import Roster
 from exporter.sources.tail.settings import STDIN, Clock, TailSettings
+from exporter.sources.tail.share import WHOLE, Share
 
 SILENT_SHARE = 16
 """Bytes that give no block (of a line that is too long, or skipped in a gzip file) cost the budget
@@ -38,6 +39,7 @@ class TailSource:
     Args:
         name: of the source, its label in metrics.
         known: the positions that were stored.
+        share: which files are read here.
 
     Raises:
         StateError: a position can't be decoded.
@@ -50,8 +52,10 @@ class TailSource:
         known: Mapping[str, bytes],
         metrics: TailMetrics,
         clock: Clock | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.name = name
+        self._share = share
         self._settings = settings
         self._clock = clock or Clock()
         self._metrics = metrics.of(name)
@@ -73,7 +77,7 @@ class TailSource:
         self._first_turn = 0
         self._spent = 0
         self._has_new = False
-        if STDIN in settings.paths:
+        if STDIN in settings.paths and share.has_pipes:
             self._open_pipe(STDIN)
 
     def read(self, budget: int) -> Iterator[Block]:
@@ -114,13 +118,13 @@ class TailSource:
         """See which files there are."""
         self._next_look = now + self._settings.discover_interval_s
         files, fifos = self._discovery.sweep()
-        rotations = self._roster.update(files, now)
+        rotations = self._roster.update(self._share.of(files), now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_INTERVAL_S
             self._prune()
         self._arrivals.take_in(rotations, now)
         self._roster.arrange()
-        for path in fifos:
+        for path in fifos if self._share.has_pipes else ():
             if path not in self._pipes:
                 self._open_pipe(path)
 

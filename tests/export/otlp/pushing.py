@@ -38,7 +38,7 @@ def pushing(
     registry = registry or CollectorRegistry()
     push = Push(
         endpoints,
-        ledger=ledger,
+        series=ledger,
         about_itself=registry,
         request_log=request_log,
         state_dir=state_dir,

@@ -54,7 +54,7 @@ def sending(
         Ledger(INSTRUMENTS, IDENTITY),
         requests.directory.parent,
         endpoint(receiver_url, **settings),
-        request_log=ReadRequestLog(requests.directory, lambda: requests.batch),
+        request_log=ReadRequestLog(requests.directory, lambda _: requests.batch),
     )
 
 
@@ -209,7 +209,7 @@ def test_rows_that_are_published_long_after_they_were_written_are_found(
     requests: Logging, tmp_path: Path
 ) -> None:
     memory = Memory(tmp_path, "receiver logs")
-    backlog = Backlog(requests.directory, lambda: requests.batch, memory)
+    backlog = Backlog(requests.directory, lambda _: requests.batch, memory)
     requests.write(*numbered(0, 3))
     first = backlog.next(10)
     assert first is not None
