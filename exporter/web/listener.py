@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -73,8 +73,6 @@ class Connection(web.RequestHandler):
         limits: Limits,
         metrics: ConnectionMetrics,
         dress: Callable[[MutableMapping[str, str]], None],
-        *,
-        auto_decompress: bool = True,
     ) -> None:
         super().__init__(
             server,
@@ -84,7 +82,6 @@ class Connection(web.RequestHandler):
             max_headers=limits.headers,
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
-            auto_decompress=auto_decompress,
             access_log_class=_AccessLog,
             access_log=logging.getLogger(__name__),
         )
@@ -146,13 +143,20 @@ class Connection(web.RequestHandler):
         return response
 
 
+class Standing(Protocol):
+    """Who has the connections that were handed over; aiohttp's server is one."""
+
+    @property
+    def connections(self) -> Collection[object]: ...
+
+
 class Listener:
     """Accepts connections at some addresses and hands them to `connect`'s protocols."""
 
     def __init__(
         self,
-        server: web.Server,
-        connect: Callable[[], Connection],
+        server: Standing,
+        connect: Callable[[], asyncio.Protocol],
         tls: Callable[[], ssl.SSLContext | None],
         limits: Limits,
         metrics: ConnectionMetrics,
@@ -164,7 +168,7 @@ class Listener:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
-        self._opening: dict[Connection, asyncio.Task[None]] = {}
+        self._opening: dict[asyncio.Protocol, asyncio.Task[None]] = {}
         self._failing = self._full = False
 
     @property
@@ -223,7 +227,7 @@ class Listener:
         if listening.fileno() >= 0:  # Not closed meanwhile.
             self._loop.add_reader(listening, self._accept, listening)
 
-    async def _open(self, accepted: socket.socket, connection: Connection) -> None:
+    async def _open(self, accepted: socket.socket, connection: asyncio.Protocol) -> None:
         tls = self._tls()  # Asked each time: a new certificate serves new connections.
         patience = self._limits.handshake_s if tls else None
         try:

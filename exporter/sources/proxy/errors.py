@@ -1,8 +1,8 @@
-"""Ways in which an upstream gives no answer."""
+"""Why the proxy answers in the place of an upstream."""
 
 
 class UpstreamError(Exception):
-    """The upstream gave no answer.
+    """The upstream gave no answer, or not the whole one.
 
     Attributes:
         status: that the client gets.
@@ -42,3 +42,17 @@ class CutError(UpstreamError):
     def __init__(self, *, unanswered: bool) -> None:
         super().__init__("the connection ended early")
         self.unanswered = unanswered
+
+
+class SlowClientError(UpstreamError):
+    """The client's body does not come."""
+
+    status = 408
+    error_type = "client_timeout"
+
+
+class InvalidBodyError(UpstreamError):
+    """The client's body is not what its head says."""
+
+    status = 400
+    error_type = "client_invalid"

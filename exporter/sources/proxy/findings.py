@@ -1,7 +1,5 @@
 """What one answer tells, gathered from its body or from its events as they come."""
 
-from dataclasses import dataclass
-
 from exporter.sources.proxy.documents import (
     Block,
     Choice,
@@ -32,9 +30,10 @@ NO_REASON = frozenset({None, "", "null"})
 """Finish reasons of an answer that goes on; "null" is DashScope's."""
 
 
-@dataclass(slots=True)
 class Findings:
     """See the module; None is unknown, and so is "".
+
+    The defaults are the class's: most answers tell little of all this.
 
     Attributes:
         has_output: something of the model's own has come.

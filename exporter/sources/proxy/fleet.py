@@ -56,7 +56,7 @@ class Proxies:
             for server in started:
                 await server.stop(0)
             for name in old:
-                await self._running[name][1].start_listening()
+                await self._running[name][1].start()
             raise
         for name in old:
             ending = asyncio.create_task(self._running.pop(name)[1].stop())

@@ -5,8 +5,6 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 
-RawHeaders = list[tuple[bytes, bytes]]
-
 HOP_BY_HOP = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate"),
@@ -51,25 +49,24 @@ def dropped(found: Mapping[bytes, bytes], usual: frozenset[bytes]) -> frozenset[
     return usual | {option.strip().lower() for option in connection.split(b",")}
 
 
-def forwarded(found: Mapping[bytes, bytes], peer: str, scheme: str) -> RawHeaders:
-    """`X-Forwarded-*` headers; of a chain of proxies the first one's scheme and host stand."""
+def forwarded(found: Mapping[bytes, bytes], peer: str, scheme: str) -> bytes:
+    """`X-Forwarded-*` lines; of a chain of proxies the first one's scheme and host stand."""
     before = found.get(b"x-forwarded-for")
-    chain = before + b", " + peer.encode() if before else peer.encode()
-    proto = found.get(b"x-forwarded-proto", scheme.encode())
-    host = found.get(b"x-forwarded-host", found.get(b"host", b""))
-    return [
-        (b"X-Forwarded-For", chain),
-        (b"X-Forwarded-Proto", proto),
-        (b"X-Forwarded-Host", host),
-    ]
+    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (
+        before + b", " + peer.encode() if before else peer.encode(),
+        found.get(b"x-forwarded-proto") or scheme.encode(),
+        found.get(b"x-forwarded-host") or found.get(b"host", b""),
+    )
 
 
 def request_id(given: bytes) -> bytes:
     """The client's own, or one that is made now where it has none that is fit for a header."""
-    return given if _REQUEST_ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
+    return (
+        given if given and _REQUEST_ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
+    )
 
 
 def trace_id(traceparent: bytes) -> str:
     """Of a W3C `traceparent` header, "" where there is none."""
-    found = _TRACE_PARENT.fullmatch(traceparent)
+    found = _TRACE_PARENT.fullmatch(traceparent) if traceparent else None
     return found[1].decode() if found and found[1].strip(b"0") else ""

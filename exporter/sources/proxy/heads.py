@@ -1,15 +1,12 @@
 """Heads of messages: that of a request for the upstream, that of an answer for the client."""
 
-from collections.abc import Mapping
+from http import HTTPStatus
 from typing import NamedTuple
-
-from aiohttp import web
 
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import Api, error_body
-from exporter.sources.proxy.upstream import Connection, Upstream
-
-_REASONS = {408: "Request Timeout", 502: "Bad Gateway", 503: "Service Unavailable"}
+from exporter.sources.proxy.request import Request
+from exporter.sources.proxy.upstream import Answer, Upstream
 
 
 class Framing(NamedTuple):
@@ -36,97 +33,87 @@ class Framing(NamedTuple):
 
 
 def request_head(
-    request: web.BaseRequest,
-    found: Mapping[bytes, bytes],
-    upstream: Upstream,
-    request_id: bytes,
-    body: bytes | None,
-    *,
-    unpacked: bool,
+    request: Request, upstream: Upstream, request_id: bytes, body: bytes | None, *, unpacked: bool
 ) -> bytes:
     """The head of a request, for the upstream.
 
     Args:
-        found: the request's headers by lower-case name.
         body: None where it follows bit by bit.
         unpacked: the answer must not be packed.
     """
-    dropped = h.dropped(found, h.OURS_TO_MAKE)
+    dropped = h.dropped(request.found, h.OURS_TO_MAKE)
     if unpacked:
         dropped |= {b"accept-encoding"}
-    target = f"{request.method} {upstream.path}{request.raw_path} HTTP/1.1\r\n"
-    added = [
-        *h.forwarded(found, request.remote or "", request.scheme),
-        (b"X-Request-Id", request_id),
-    ]
-    if b"websocket" in found.get(b"upgrade", b"").lower():
-        added += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-    if body is None:
-        size = request.content_length
-        added.append(
-            (b"Transfer-Encoding", b"chunked")
-            if size is None
-            else (b"Content-Length", b"%d" % size)
-        )
-    elif body or b"content-length" in found or b"transfer-encoding" in found:
-        added.append((b"Content-Length", b"%d" % len(body)))
     return b"".join(
         [
-            target.encode("utf-8", "surrogateescape"),
-            b"Host: %b\r\n" % upstream.host,
-            *[b"%b: %b\r\n" % e for e in request.raw_headers if e[0].lower() not in dropped],
-            *[b"%b: %b\r\n" % each for each in added],
+            b"%b %b%b HTTP/1.1\r\nHost: %b\r\n"
+            % (request.method.encode(), upstream.path, request.target, upstream.host),
+            *[line for key, line in request.lines if key not in dropped],
+            h.forwarded(request.found, request.remote, request.scheme),
+            b"X-Request-Id: %b\r\n" % request_id,
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if request.is_session else b"",
+            _body_header(request, body),
             b"\r\n",
         ]
     )
+
+
+def _body_header(request: Request, body: bytes | None) -> bytes:
+    """How the upstream learns where the body ends."""
+    if body is not None:
+        return b"Content-Length: %d\r\n" % len(body) if body or request.has_body else b""
+    length = request.length
+    if length is None:
+        return b"Transfer-Encoding: chunked\r\n"
+    return b"Content-Length: %d\r\n" % length
 
 
 def answer_head(
-    request: web.BaseRequest,
-    connection: Connection,
-    found: Mapping[bytes, bytes],
-    request_id: bytes,
-    framing: Framing,
-    *,
-    is_event_stream: bool,
+    request: Request, answer: Answer, request_id: bytes, framing: Framing, *, is_event_stream: bool
 ) -> bytes:
-    """The head of an upstream's answer, for the client.
-
-    Args:
-        found: the answer's headers by lower-case name.
-    """
+    """The head of an upstream's answer, for the client."""
+    found = answer.found
     dropped = h.dropped(found, h.HOP_BY_HOP if framing.bodiless else h.NOT_FOR_CLIENTS)
-    added: h.RawHeaders = []
+    parts = [
+        b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason),
+        *[line for key, line in answer.lines if key not in dropped],
+    ]
     if b"x-request-id" not in found:
-        added.append((b"X-Request-Id", request_id))
+        parts.append(b"X-Request-Id: %b\r\n" % request_id)
     if is_event_stream and b"x-accel-buffering" not in found:
-        added.append((b"X-Accel-Buffering", b"no"))  # Else nginx before us gathers the events.
+        parts.append(b"X-Accel-Buffering: no\r\n")  # Else nginx before us gathers the events.
     if framing.size is not None:
-        added.append((b"Content-Length", b"%d" % framing.size))
+        parts.append(b"Content-Length: %d\r\n" % framing.size)
     elif framing.chunked:
-        added.append((b"Transfer-Encoding", b"chunked"))
+        parts.append(b"Transfer-Encoding: chunked\r\n")
     if not request.keep_alive or framing.ends_with_connection:
-        added.append((b"Connection", b"close"))
-    elif request.version < (1, 1):
-        added.append((b"Connection", b"keep-alive"))
+        parts.append(b"Connection: close\r\n")
+    elif request.version == "1.0":
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def switching_head(answer: Answer) -> bytes:
+    """The head of an answer after which both sides speak WebSocket."""
+    dropped = h.dropped(answer.found, h.HOP_BY_HOP)
     return b"".join(
         [
-            b"HTTP/1.1 %d %b\r\n" % (connection.status, connection.reason),
-            *[b"%b: %b\r\n" % e for e in connection.headers if e[0].lower() not in dropped],
-            *[b"%b: %b\r\n" % each for each in added],
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+            *[line for key, line in answer.lines if key not in dropped],
             b"\r\n",
         ]
     )
 
 
-def switching_head(connection: Connection, found: Mapping[bytes, bytes]) -> bytes:
-    """The head of an answer after which both sides speak WebSocket."""
-    dropped = h.dropped(found, h.HOP_BY_HOP)
+def plain_answer(status: int, text: str) -> bytes:
+    """A whole answer to a request that belongs to no API, after which the connection ends."""
+    body = f"{status}: {text}\n".encode()
     return b"".join(
         [
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
-            *[b"%b: %b\r\n" % e for e in connection.headers if e[0].lower() not in dropped],
-            b"\r\n",
+            b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()),
+            b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n",
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
         ]
     )
 
@@ -142,7 +129,11 @@ def error_answer(api: Api, status: int, message: str, error_type: str, request_i
     ]
     if status == 503:
         headers.append((b"Retry-After", b"1"))
-    reason = _REASONS.get(status, "Gateway Timeout")
-    return f"HTTP/1.1 {status} {reason}\r\n".encode("ascii") + b"".join(
-        [*[b"%b: %b\r\n" % each for each in headers], b"\r\n", body]
+    return b"".join(
+        [
+            b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()),
+            *[b"%b: %b\r\n" % each for each in headers],
+            b"\r\n",
+            body,
+        ]
     )

@@ -62,6 +62,7 @@ class Observation:
         self._parts: list[bytes] = []
         self._size = 0
         self._first_output_s: float | None = None
+        self._succeeded = False
         self.is_event_stream = False
         self.unparsed = 0
         """Events or bodies that could not be looked into: too long, or not what they say."""
@@ -76,11 +77,6 @@ class Observation:
         """What the answer has told so far."""
         return self._findings
 
-    @property
-    def succeeded(self) -> bool:
-        """Whether the answer's status is 2xx."""
-        return 200 <= self._status < 300
-
     def take_request(self, body: bytes, content_type: bytes) -> None:
         """See the body of the request, whole."""
         self._asked = asked(self._asked.api, body, content_type)
@@ -88,6 +84,7 @@ class Observation:
     def take_head(self, status: int, content_type: bytes, encoding: bytes) -> None:
         """See the head of the answer."""
         self._status = status
+        self._succeeded = 200 <= status < 300
         self.is_event_stream = content_type.startswith(b"text/event-stream")
         if self.is_event_stream:
             self._shape = _EVENTS
@@ -126,7 +123,7 @@ class Observation:
 
     def take_session(self, query: str) -> None:
         """See that a WebSocket begins; the query of its URL names the model, if anything does."""
-        self._status = 200
+        self._status, self._succeeded = 200, True
         models = parse_qs(query).get("model", [""])
         self._asked = self._asked._replace(model=models[0])
 
@@ -142,7 +139,7 @@ class Observation:
 
     def take_error(self, status: int, error_type: str) -> None:
         """See that the answer is the proxy's own."""
-        self._status = status
+        self._status, self._succeeded = status, False
         self._error_type = error_type
         self._shape = _NOTHING
 
@@ -176,7 +173,7 @@ class Observation:
         try:
             document = decode_answer(b"".join(self._parts))
             self._findings.take(document)
-            if self._asked.api.operation == "image_generation" and self.succeeded:
+            if self._asked.api.operation == "image_generation" and self._succeeded:
                 self._findings.count_images(document)
         except msgspec.DecodeError:
             self.unparsed += 1
@@ -185,7 +182,7 @@ class Observation:
         found, wanted = self._findings, self._asked
         error_type = self._outcome(ending)
         caller, operation = self._caller, wanted.api.operation
-        streamed = self.is_event_stream or (wanted.streamed and not self.succeeded)
+        streamed = self.is_event_stream or (wanted.streamed and not self._succeeded)
         # By position: by name, these two take three times as long.
         kind = Kind(
             name(wanted.model),
@@ -201,7 +198,7 @@ class Observation:
             "",
         )
         characters = found.characters
-        if operation == "speech" and self.succeeded and characters is None:
+        if operation == "speech" and self._succeeded and characters is None:
             characters = wanted.characters
         return Record(
             caller.request_id,
@@ -226,9 +223,9 @@ class Observation:
         if self._error_type:
             return self._error_type
         ended = self._findings.is_final
-        if ending is Ending.CLIENT_LEFT and not (ended and self.succeeded):
+        if ending is Ending.CLIENT_LEFT and not (ended and self._succeeded):
             return CLIENT_ABORTED
-        if not self.succeeded:
+        if not self._succeeded:
             return _error_type(self._findings.error_type) or str(self._status)
         if self._findings.error_type:
             return _error_type(self._findings.error_type) or "error"

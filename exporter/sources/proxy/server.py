@@ -1,31 +1,27 @@
 """The clients' side: a listener, what is refused at once, and the end of it all."""
 
-import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
 from exporter.errors import DocumentError, ExporterError
 from exporter.record import Record
 from exporter.sources.inbox import Inbox
-from exporter.sources.proxy import headers as h
+from exporter.sources.proxy.client import Client, Clients
 from exporter.sources.proxy.config import ListenTls, ProxyConfig
-from exporter.sources.proxy.exchange import CLOSES, Exchange, Way, refusal
+from exporter.sources.proxy.exchange import Exchange, Way, refusal
+from exporter.sources.proxy.heads import plain_answer
 from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.target import targets
 from exporter.sources.proxy.tasks import Tasks
 from exporter.sources.proxy.watch import Books
-from exporter.web.listener import Connection, Limits, Listener
+from exporter.web.listener import Limits, Listener
 from exporter.web.tls import TlsServer, server_context
 
 log = structlog.get_logger(__name__)
-
-MOST_HEADERS = 128
-MOST_HEADER_BYTES = 32 << 10
-"""Of one header, and of the request line."""
 
 CONNECTIONS_A_REQUEST = 8
 """Connections that may stand for each request that may be under way: most of them are idle."""
@@ -62,9 +58,12 @@ class ProxyServer:
             idle_s=config.idle_timeout,
             is_stopping=lambda: self._stopping,
         )
+        limits = Limits(
+            connections=config.max_concurrent * CONNECTIONS_A_REQUEST, answer_s=config.idle_timeout
+        )
+        self._clients = Clients(self._handle, limits, metrics)
         self._under_way = 0
         self._stopping = False
-        self._server: web.Server | None = None
         self._listener: Listener | None = None
 
     @property
@@ -73,37 +72,16 @@ class ProxyServer:
         return self._listener.addresses if self._listener else []
 
     async def start(self) -> None:
-        """Listen.
+        """Listen; again after `stop_listening`.
 
         Raises:
             ListenError: the address cannot be had.
         """
-        self._server = web.Server(self._handle, handler_cancellation=True)
-        await self.start_listening()
-
-    async def start_listening(self) -> None:
-        """Listen, again after `stop_listening`.
-
-        Raises:
-            ListenError: the address cannot be had.
-        """
-        config, server = self._config, self._server
-        if server is None:
-            raise RuntimeError("it was never started, or has stopped")
-        limits = Limits(
-            connections=config.max_concurrent * CONNECTIONS_A_REQUEST,
-            headers=MOST_HEADERS,
-            header_bytes=MOST_HEADER_BYTES,
-            answer_s=config.idle_timeout,
-        )
+        clients = self._clients
         listener = Listener(
-            server,
-            lambda: Connection(server, limits, self._metrics, _no_more, auto_decompress=False),
-            lambda: self._tls,
-            limits,
-            self._metrics,
+            clients, lambda: Client(clients), lambda: self._tls, clients.limits, self._metrics
         )
-        listener.listen(config.listen)
+        listener.listen(self._config.listen)
         self._listener = listener
         for host, port in listener.addresses:
             log.info("proxy listening", source=self._source, host=host, port=port)
@@ -117,67 +95,50 @@ class ProxyServer:
     async def stop(self, within_s: float | None = None) -> None:
         """Let requests under way end, for a time; cut the rest."""
         await self.stop_listening()
-        limit_s = self._config.drain_timeout if within_s is None else within_s
-        if self._server is not None:
-            drained = asyncio.create_task(self._server.shutdown(limit_s))
-            deadline = asyncio.get_running_loop().call_later(limit_s, self._cut)
-            await drained
-            deadline.cancel()
-            self._server = None
-        self._cut()
-
-    def _cut(self) -> None:
-        """What ends from now on was ended by us, not by its client."""
-        self._stopping = True
+        await self._clients.drain(self._config.drain_timeout if within_s is None else within_s)
+        self._stopping = True  # What ends from now on was ended by us, not by its client.
         if self._under_way:
             log.warning("requests cut at the end", source=self._source, requests=self._under_way)
         self._targets.close()
+        await self._clients.close()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        found = h.by_name(request.raw_headers)
-        if (mistake := _mistake(request, found)) is not None:
-            return web.Response(
-                status=400, text=f"400: {mistake}\n", headers={"Connection": "close"}
-            )
+    async def _handle(self, request: Request) -> bool:
+        if (mistake := _mistake(request)) is not None:
+            request.answer(plain_answer(400, mistake))
+            return False
         if self._under_way >= self._config.max_concurrent:
-            if request.transport is not None:
-                request.transport.write(refusal(self._way, request, found))
-            return CLOSES
+            request.answer(refusal(self._way, request))
+            return False
         self._under_way += 1
         try:
-            return await Exchange(self._way, request, found).run()
+            return await Exchange(self._way, request).run()
         finally:
             self._under_way -= 1
 
 
-def _mistake(request: web.BaseRequest, found: Mapping[bytes, bytes]) -> str | None:
+def _mistake(request: Request) -> str | None:
     """Why a request must not go through, None if it may.
 
     The parser refuses most of what could be understood differently behind us (RFC 9112, section
     11.2); what it lets through is refused here.
-
-    Args:
-        found: the headers by lower-case name.
     """
-    if not request.raw_path.startswith("/"):
+    if not request.target.startswith(b"/"):
         return "the target must be a path"
-    if request.version < (1, 0):
-        return "HTTP/1.0 is the oldest that is understood"
-    host = found.get(b"host")
-    if host is None and request.version >= (1, 1):
+    if request.version not in ("1.1", "1.0"):
+        return "HTTP/1.0 and HTTP/1.1 are understood"
+    host = request.found.get(b"host")
+    if host is None and request.version == "1.1":
         return "a Host header is needed"
     if host is not None and b"," in host:
         return "one Host header is needed"
-    encoding = found.get(b"transfer-encoding")
+    if request.is_session and request.has_body:
+        return "a WebSocket's request has no body"
+    encoding = request.found.get(b"transfer-encoding")
     if encoding is None:
         return None
     if encoding.strip().lower() != b"chunked":
         return "the only transfer encoding is chunked"
-    return None if request.version >= (1, 1) else "HTTP/1.0 has no transfer encoding"
-
-
-def _no_more(_: object) -> None:
-    """Answers carry nothing of ours."""
+    return None if request.version == "1.1" else "HTTP/1.0 has no transfer encoding"
 
 
 def _books(

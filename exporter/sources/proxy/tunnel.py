@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator
 
-from aiohttp import web
-
 from exporter.sources.proxy.errors import UpstreamError
+from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.upstream import Connection
 
 LONGEST_MESSAGE = 1 << 20
@@ -14,56 +13,36 @@ LONGEST_MESSAGE = 1 << 20
 TEXT, CONTINUATION = 1, 0
 
 
-class _ToUpstream:
-    """Takes the client's bytes in the place of a parser of aiohttp's."""
-
-    def __init__(self, connection: Connection, ended: asyncio.Event) -> None:
-        self._connection = connection
-        self._ended = ended
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self._connection.write(bytes(data))
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self._ended.set()
-
-
-async def tunnel(
-    request: web.BaseRequest, connection: Connection, watch: Callable[[bytes], None]
-) -> None:
+async def tunnel(request: Request, connection: Connection, watch: Callable[[bytes], None]) -> None:
     """Carry bytes until one side ends.
 
     Args:
         watch: is given each text message of the upstream's.
 
     Raises:
-        ConnectionError: the client left first.
+        asyncio.CancelledError: the client left first.
     """
-    ended = asyncio.Event()
-    request.protocol.set_parser(_ToUpstream(connection, ended))  # type: ignore[arg-type]
+    upward = asyncio.create_task(_pass_up(request, connection))
     messages = Messages()
-    leaving = asyncio.create_task(ended.wait())
     try:
-        while True:
-            reading = asyncio.ensure_future(connection.read())
-            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                reading.cancel()
-                return
-            data = reading.result()
-            if not data:
-                return
-            if request.transport is None:
-                return
-            request.transport.write(data)
+        while data := await connection.incoming.read():
+            request.answer(data)
             for message in messages.feed(data):
                 watch(message)
-            await request.writer.drain()
+            await request.drain()
     except UpstreamError:
         return  # The client sees the same end.
     finally:
-        leaving.cancel()
+        upward.cancel()
+
+
+async def _pass_up(request: Request, connection: Connection) -> None:
+    try:
+        while data := await request.read():
+            connection.write(data)
+            await connection.drain()
+    except (UpstreamError, ConnectionError):
+        return  # Who reads the answers learns of it too.
 
 
 class Messages:

@@ -14,8 +14,10 @@ from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import TASK, Api, path_class, task_of
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.observation import Caller, Ending, Observation
+from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.tasks import Tasks
 from exporter.sources.proxy.unpacking import UnpackError, unpacker
+from exporter.sources.proxy.upstream import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -69,39 +71,31 @@ class Books:
             key = found.get(b"authorization") or found.get(b"x-api-key") or b""
             digest = hmac.digest(secret, key.removeprefix(b"Bearer "), "sha256") if key else b""
             values[place] = digest.hex()[:FINGERPRINT_DIGITS]
-        return Caller(
-            request_id=request_id.decode("ascii"),
-            trace_id=h.trace_id(found.get(b"traceparent", b"")),
-            provider=provider,
-            started=time.time(),
-            attributes=tuple(values),
-        )
+        trace_id = h.trace_id(found.get(b"traceparent", b""))
+        return Caller(request_id.decode(), trace_id, provider, time.time(), tuple(values))
 
 
 class Watch:
     """Counts one exchange, from the moment that it is made.
 
     Args:
-        target: path and query.
-        provider: in series.
+        provider: in series; "" for that of the API.
     """
 
     def __init__(
         self,
         books: Books,
         api: Api,
-        target: str,
-        found: Mapping[bytes, bytes],
+        request: Request,
         provider: str,
         request_id: bytes,
     ) -> None:
         self._began = perf_counter()
         self._books = books
         self._api = api
-        self._path, _, self._query = target.partition("?")
-        self._found = found
+        self._request = request
         self._provider = provider or api.family
-        caller = books.caller(found, self._provider, request_id)
+        caller = books.caller(request.found, self._provider, request_id)
         self._observation = Observation(api, caller, books.most_copied)
         self._counts = True
         self._active = False
@@ -116,13 +110,14 @@ class Watch:
         self._count(self._take_request, body)
 
     def _take_request(self, body: bytes) -> None:
-        packed = self._found.get(b"content-encoding")
+        found = self._request.found
+        packed = found.get(b"content-encoding")
         if packed:
             try:
                 body = unpacker(packed)(body)
             except UnpackError:
                 return
-        self._observation.take_request(body, self._found.get(b"content-type", b""))
+        self._observation.take_request(body, found.get(b"content-type", b""))
 
     def sent(self) -> None:
         """The request goes to the upstream."""
@@ -131,18 +126,19 @@ class Watch:
         self._entered = gauges.enter(model, self._provider, self._api.operation)
         self._active = True
 
-    def answer(self, status: int, answer: Mapping[bytes, bytes]) -> None:
+    def answer(self, answer: Answer) -> None:
         """The answer's head is there."""
-        self._count(self._take_head, status, answer)
+        self._count(self._take_head, answer)
 
-    def _take_head(self, status: int, answer: Mapping[bytes, bytes]) -> None:
+    def _take_head(self, answer: Answer) -> None:
+        found = answer.found
         self._observation.take_head(
-            status,
-            answer.get(b"content-type", b"").lower(),
-            answer.get(b"content-encoding", b""),
+            answer.status,
+            found.get(b"content-type", b"").lower(),
+            found.get(b"content-encoding", b""),
         )
         for name, unit in RATE_LIMITS:
-            if (left := answer.get(name)) is not None and left.isdigit():
+            if (left := found.get(name)) is not None and left.isdigit():
                 model, operation = self._observation.asked.model, self._api.operation
                 self._books.metrics.gauges.remains(
                     model, self._provider, operation, unit, float(left)
@@ -159,7 +155,7 @@ class Watch:
 
     def switched(self) -> None:
         """The upstream agreed to a WebSocket: the session is one request, and so far a success."""
-        self._count(self._observation.take_session, self._query)
+        self._count(self._observation.take_session, self._request.query)
 
     def error(self, status: int, error_type: str) -> None:
         """The answer is the proxy's own."""
@@ -174,7 +170,7 @@ class Watch:
     def _end(self, ending: Ending, elapsed_s: float) -> None:
         source, metrics = self._books.source, self._books.metrics
         if not self._api.is_known:
-            metrics.passed.labels(source, path_class(self._path)).inc()
+            metrics.passed.labels(source, path_class(self._request.path)).inc()
             return
         record = self._observation.end(ending, elapsed_s)
         if self._observation.unparsed:
@@ -189,7 +185,7 @@ class Watch:
         """The record, but one of an asynchronous call counts when the call is done."""
         findings = self._observation.findings
         if self._api is TASK:
-            return self._books.tasks.look(task_of(self._path), findings, record)
+            return self._books.tasks.look(task_of(self._request.path), findings, record)
         if findings.task and not record.kind.error_type:
             self._books.tasks.begin(findings.task, record)
             return None

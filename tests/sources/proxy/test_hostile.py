@@ -3,6 +3,7 @@
 import http.client
 import io
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,11 @@ REFUSED = {
     "a target of 100 KB": post(
         LENGTH, start=b"POST /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n"
     ),
+    "100 KB of small headers": post(b"X-A: %b\r\n" % (b"a" * 1000) * 100 + LENGTH),
+    "trailers of 4 MB": post(
+        CHUNKED, b"d\r\n" + BODY + b"\r\n0\r\nX-T: " + b"a" * 4_000_000 + b"\r\n\r\n"
+    ),
+    "a WebSocket with a body": post(b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + LENGTH),
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50,
     "HTTP/0.9": b"GET /v1/x\r\n\r\n",
@@ -71,6 +77,11 @@ PASSED = {
     "a chunk's extension": post(CHUNKED, b"d;a=b\r\n" + BODY + b"\r\n0\r\n\r\n"),
     "trailers": post(CHUNKED, b"d\r\n" + BODY + b"\r\n0\r\nX-T: 1\r\n\r\n"),
     "headers of this connection": post(b"Connection: close, X-A\r\nX-A: b\r\n" + LENGTH),
+    "an offer of HTTP/2": post(b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + LENGTH),
+    "an offer of HTTP/2, and chunks": post(
+        b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + CHUNKED,
+        b"d\r\n" + BODY + b"\r\n0\r\n\r\n",
+    ),
     "HTTP/1.0": post(LENGTH, start=b"POST /v1/x HTTP/1.0\r\nHost: a\r\n"),
     "HTTP/1.0 without a host": post(LENGTH, start=b"POST /v1/x HTTP/1.0\r\n"),
 }
@@ -140,6 +151,46 @@ def test_requests_that_come_at_once_are_answered_in_their_order(start_proxy: Sta
             got += connection.recv(4096)
     bodies = [part.partition(b"\r\n\r\n")[2] for part in got.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+
+
+def test_an_offer_of_another_protocol_leaves_the_connection_as_it_is(proxy: Proxied) -> None:
+    offer = post(b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + LENGTH)
+    with proxy.raw(offer + post(LENGTH) + post(LENGTH + b"Connection: close\r\n")) as connection:
+        got = b""
+        while part := connection.recv(4096):
+            got += part
+    assert got.count(b"HTTP/1.1 200 OK") == 3
+    assert [received.body for received in proxy.upstream.received] == [BODY] * 3
+
+
+def test_a_flood_of_requests_at_once_is_refused_at_some_point(proxy: Proxied) -> None:
+    with proxy.raw(b"GET /v1/x HTTP/1.1\r\nHost: a\r\n\r\n" * 2000) as connection:
+        got = b""
+        while part := connection.recv(1 << 16):
+            got += part
+    assert got.count(b"HTTP/1.1 400") == 1
+    assert 0 < got.count(b"HTTP/1.1 200") <= 128
+
+
+def test_a_head_that_does_not_come_is_waited_for_and_then_no_longer(
+    proxy: Proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = replace(proxy.server._clients.limits, head_s=0.2)
+    monkeypatch.setattr(proxy.server._clients, "limits", limits)
+    with proxy.raw(b"POST /v1/x HTTP/1.1\r\nHost: a\r\n") as connection:
+        assert connection.recv(1) == b""
+    with proxy.raw(post(LENGTH)) as connection:
+        assert status(connection) == 200
+        while connection.recv(4096):  # The connection is idle then, and ends.
+            pass
+
+
+def test_a_client_that_takes_nothing_is_left_after_a_while(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(answering(b"x" * (32 << 20)), idle_timeout="500ms")
+    question = post(LENGTH, start=b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n")
+    with proxy.raw(question):
+        record = proxy.record()
+    assert record.kind.error_type == "client_aborted"
 
 
 def test_a_request_may_come_byte_by_byte(proxy: Proxied) -> None:

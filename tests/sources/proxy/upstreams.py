@@ -143,7 +143,7 @@ async def _read(reader: asyncio.StreamReader, with_body: bool) -> Received | Non
     if size is not None:
         request.body = await reader.readexactly(int(size))
     elif request.header("transfer-encoding"):
-        while length := int(await reader.readline(), 16):
+        while length := int(await reader.readuntil(b"\n"), 16):
             request.body += await reader.readexactly(length)
             await reader.readline()
         await reader.readline()

@@ -1,0 +1,283 @@
+"""Clients' connections: requests one after the other, and what is refused before it is one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import cast
+
+import httptools
+import structlog
+
+from exporter.sources.proxy.errors import InvalidBodyError
+from exporter.sources.proxy.heads import plain_answer
+from exporter.sources.proxy.peer import MOST_BYTES, Peer, TooLongError
+from exporter.sources.proxy.request import Request
+from exporter.web.listener import ConnectionMetrics, Limits
+
+log = structlog.get_logger(__name__)
+
+LINGER_S = 1
+"""For the rest of an unwanted body: many a client reads its answer only when all is sent."""
+
+MOST_WAITING = 64
+"""Requests of one client that wait for their turn; hardly any client sends a second one early."""
+
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+Handle = Callable[[Request], Awaitable[bool]]
+"""Answers a request; whether the connection may stay."""
+
+
+class Client(Peer):
+    """One connection; its requests are answered in their order."""
+
+    incoming: Request
+
+    def __init__(self, clients: "Clients") -> None:
+        super().__init__(tick_s=clients.limits.head_s / 4)
+        self._clients = clients
+        self._remote = self._scheme = ""
+        self.incoming = self._new_request()
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Request] = deque()
+        self._arrived: asyncio.Future[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._mistake = ""
+        self._is_idle = True
+        self._is_ending = self._is_session = self._is_priming = False
+        self.serving: asyncio.Task[None] | None = None
+
+    def _new_request(self) -> Request:
+        return Request(self, self._remote, self._scheme)
+
+    def finish(self) -> None:
+        """Answer no more requests than the one under way."""
+        self._is_ending = True
+        self.incoming.keep_alive = False
+        if self._is_idle and self._transport is not None:
+            self._transport.close()
+
+    # Answering.
+
+    async def _serve(self) -> None:
+        try:
+            while (request := await self._next()) is not None:
+                self._deadline = inf
+                stays = await self._answer(request)
+                if self.is_writing_paused:
+                    await self.drain()
+                if not request.is_whole and not await self._rest_came(request):
+                    break
+                if not stays or self._is_ending:
+                    break
+                self._expect(self._clients.limits.head_s)
+            else:
+                if self._mistake:
+                    await self._refuse()
+        finally:
+            if self._transport is not None:
+                self._transport.close()
+
+    async def _next(self) -> Request | None:
+        """The next request; None where there won't be one."""
+        self._is_idle = True
+        while not self._waiting:
+            if self._mistake or self._is_ending:
+                return None
+            self._arrived = self._loop.create_future()
+            await self._arrived
+        self._is_idle = False
+        request = self._waiting.popleft()
+        if not self._waiting:
+            self.resume_reading()
+        return request
+
+    async def _answer(self, request: Request) -> bool:
+        try:
+            return await self._clients.handle(request)
+        except ConnectionError:
+            return False
+        except Exception as error:
+            self._clients.metrics.requests_failed.inc()
+            log.error("request failed", path=request.path, exc_info=error)
+            if not request.is_answered:
+                request.answer(plain_answer(500, "Internal Server Error"))
+            return False
+
+    async def _rest_came(self, request: Request) -> bool:
+        """Wait a while for the rest of a body that nobody wants."""
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while await request.read():
+                    pass
+        except (TimeoutError, InvalidBodyError, ConnectionError):
+            return False
+        return True
+
+    async def _refuse(self) -> None:
+        self.write(plain_answer(400, self._mistake))
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+        # Closed with bytes unread, the connection would be reset, and the answer with it.
+        await asyncio.sleep(LINGER_S)
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Writing counts as paused until all that was written is on its way. Over TLS, what is
+        # encrypted is taken for sent; there, `head_s` ends the wait for an answer's rest.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(0)
+        address = transport.get_extra_info("peername")
+        self._remote = address[0] if address else ""
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._clients.connections.add(self)
+        self.serving = self._loop.create_task(self._serve())
+        self._expect(self._clients.limits.head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._clients.connections.discard(self)
+        self.incoming.fail(ConnectionResetError("the client left"))
+        if self.serving is not None:
+            self.serving.cancel()
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent: that is borne for a while only."""
+        super().pause_writing()
+        self._patience = self._loop.call_later(self._clients.limits.answer_s, self.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_session:
+            self.incoming.add(data)
+            self._hold_back()
+        elif not self._mistake:
+            self._read(data)
+            if self._waiting and not self._is_idle:
+                self._pause_reading()  # One request at a time: others wait in the kernel.
+        self.incoming.wake()
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._parse(self._parser, data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._take_after_upgrade(data[upgrade.args[0] :])
+        except TooLongError:
+            self._mistaken("too much beside the body")
+        except httptools.HttpParserError as error:
+            # Its message would quote the request, which may hold a password.
+            log.debug("a request is not HTTP", error=type(error).__name__)
+            self._mistaken("not HTTP")
+
+    def _take_after_upgrade(self, rest: bytes) -> None:
+        """The parser stands after a head with an Upgrade header, and takes the rest for foreign.
+
+        Of all protocols only WebSocket is known here; a client that offers another one, as Java's
+        does with HTTP/2, goes on with its body.
+        """
+        request = self.incoming
+        if request.is_session:
+            self._is_session = True
+            request.is_whole = False
+            if rest:
+                request.add(rest)
+        elif not request.is_whole:
+            framing = [line for key, line in request.lines if key in _FRAMING]
+            self._parser = httptools.HttpRequestParser(self)
+            self._is_priming = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+            self._is_priming = False
+            self._read(rest)
+        elif rest:
+            self._read(rest)
+
+    def _mistaken(self, mistake: str) -> None:
+        """Nothing more of this client's can be understood, and nothing more is read."""
+        self._mistake = mistake
+        if self.incoming.has_head and not self.incoming.is_whole:
+            self.incoming.fail(InvalidBodyError(mistake))  # Who carries it answers.
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        if not self._is_priming:
+            self.incoming = self._new_request()
+
+    def on_url(self, part: bytes) -> None:
+        if not self._is_priming:
+            self.incoming.target += part
+            if len(self.incoming.target) > MOST_BYTES:
+                raise TooLongError
+
+    def on_headers_complete(self) -> None:
+        if self._is_priming:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            raise TooLongError
+        self._take_head()
+        request, parser = self.incoming, self._parser
+        request.method = parser.get_method().decode("ascii")
+        request.version = parser.get_http_version()
+        # Asked later, the parser would have forgotten.
+        request.keep_alive = parser.should_keep_alive()
+        if parser.should_upgrade():
+            request.is_session = b"websocket" in request.found.get(b"upgrade", b"").lower()
+        self._waiting.append(request)
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        self._unseen_bytes = 0
+        request = self.incoming
+        # httptools takes every request with an Upgrade header for one without a body.
+        if not (self._parser.should_upgrade() and request.has_body):
+            request.is_whole = True
+            request.wake()
+
+    def _too_late(self) -> None:
+        self.abort()
+
+
+class Clients:
+    """The connections of all clients of a proxy, and what they share.
+
+    Attributes:
+        connections: those that stand.
+    """
+
+    def __init__(self, handle: Handle, limits: Limits, metrics: ConnectionMetrics) -> None:
+        self.handle = handle
+        self.limits = limits
+        self.metrics = metrics
+        self.connections: set[Client] = set()
+
+    async def drain(self, within_s: float) -> None:
+        """Let requests under way be answered, for a time; idle connections end at once."""
+        for client in list(self.connections):
+            client.finish()
+        if serving := self._serving():
+            await asyncio.wait(serving, timeout=within_s)
+
+    async def close(self) -> None:
+        """End all connections now."""
+        serving = self._serving()
+        for client in list(self.connections):
+            client.abort()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    def _serving(self) -> list[asyncio.Task[None]]:
+        return [client.serving for client in self.connections if client.serving is not None]

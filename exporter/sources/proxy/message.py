@@ -1,0 +1,96 @@
+"""A message as it comes in: its headers, and its body part by part."""
+
+import asyncio
+from typing import Protocol
+
+MOST_BUFFERED = 1 << 18
+"""Bytes of a body that wait for a slow receiver; then nothing more is read of its sender."""
+
+
+class Sender(Protocol):
+    """Whoever sends a message."""
+
+    def resume_reading(self) -> None:
+        """Its parts are taken: more of them may come."""
+
+
+class Message:
+    """A request or an answer.
+
+    Attributes:
+        lines: the headers as they came, each with its name in lower case.
+        found: values by lower-case name; several of one name are joined, as RFC 9110 allows.
+        has_head: all headers are there.
+        is_whole: the body is there; what was not read yet is still to be had.
+        buffered: bytes of the body that were not read yet.
+        error: why nothing more will come.
+    """
+
+    def __init__(self, sender: Sender) -> None:
+        self.lines: list[tuple[bytes, bytes]] = []
+        self.found: dict[bytes, bytes] = {}
+        self.has_head = self.is_whole = False
+        self.buffered = 0
+        self.error: Exception | None = None
+        self._sender = sender
+        self._parts: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    # What its receiver asks for.
+
+    async def head(self) -> None:
+        """Wait for the headers.
+
+        Raises:
+            Exception: they won't come.
+        """
+        while not self.has_head:
+            await self._more()
+
+    async def read(self) -> bytes:
+        """The next part of the body, without its framing; b"" at its end.
+
+        Raises:
+            Exception: it ended before it was whole, or nothing came for too long.
+        """
+        while not self._parts:
+            if self.is_whole:
+                return b""
+            await self._more()
+        return self.take()
+
+    def take(self) -> bytes:
+        """What of the body is there already."""
+        parts, self._parts = self._parts, []
+        self.buffered = 0
+        self._sender.resume_reading()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _more(self) -> asyncio.Future[None]:
+        """Done once there is more to see.
+
+        Raises:
+            Exception: there won't be more.
+        """
+        if self.error is not None:
+            raise self.error
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    # What its sender's connection tells.
+
+    def add(self, part: bytes) -> None:
+        """More of the body is there."""
+        self._parts.append(part)
+        self.buffered += len(part)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more will come."""
+        if self.error is None and not self.is_whole:
+            self.error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Let who waits look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

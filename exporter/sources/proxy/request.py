@@ -1,0 +1,68 @@
+"""A client's request, and the way back to the client."""
+
+from exporter.sources.proxy.message import Message
+from exporter.sources.proxy.peer import Peer
+
+
+class Request(Message):
+    """See the module.
+
+    Attributes:
+        target: path and query, as they came.
+        version: of HTTP, "1.1" mostly.
+        keep_alive: the client may send another request after the answer.
+        is_session: it asks for a WebSocket, whose bytes are its body.
+        is_answered: a part of the answer was sent.
+    """
+
+    def __init__(self, client: Peer, peer_address: str, scheme: str) -> None:
+        super().__init__(client)
+        self._client = client
+        self.remote = peer_address
+        self.scheme = scheme
+        self.target = b""
+        self.method = self.version = ""
+        self.keep_alive = self.is_session = self.is_answered = False
+
+    @property
+    def path(self) -> str:
+        """Without the query."""
+        return self.target.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def query(self) -> str:
+        """What follows the path and its question mark."""
+        return self.target.partition(b"?")[2].decode("latin-1")
+
+    @property
+    def has_body(self) -> bool:
+        """Whether one comes, be it empty."""
+        return b"content-length" in self.found or b"transfer-encoding" in self.found
+
+    @property
+    def length(self) -> int | None:
+        """Of the body, where it is told; what is no length, the parser has refused."""
+        length = self.found.get(b"content-length")
+        return None if length is None else int(length)
+
+    def hint(self, head: bytes) -> None:
+        """Send the head of an answer before the answer, such as 100."""
+        self._client.write(head)
+
+    def answer(self, data: bytes) -> None:
+        """Send more of the answer."""
+        self.is_answered = True
+        self._client.write(data)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client has yet to take what was sent."""
+        return self._client.is_writing_paused
+
+    async def drain(self) -> None:
+        """Wait until the client has taken what was sent."""
+        await self._client.drain()
+
+    def cut(self) -> None:
+        """End the client's connection, so that it sees no end in good order."""
+        self._client.abort()
