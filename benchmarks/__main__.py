@@ -6,6 +6,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,12 +23,19 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
         lambda: importlib.import_module("benchmarks.request_log").measure(),
     ),
     "proxy": ("Proxy", lambda: importlib.import_module("benchmarks.proxy").measure()),
+    "proxy-streams": (
+        "Streams through the proxy",
+        lambda: importlib.import_module("benchmarks.proxy_streams").measure(),
+    ),
     "otlp": ("OTLP", lambda: importlib.import_module("benchmarks.otlp").measure()),
 }
 """Modules that import much are imported late: a child's peak memory begins with its parent's."""
 
-SOAK = "soak"
-"""Takes an hour, and so has to be named."""
+SOAKS: Mapping[str, tuple[str, str]] = {
+    "soak": ("Soak", "benchmarks.soak"),
+    "proxy-soak": ("Soak of the proxy", "benchmarks.proxy_soak"),
+}
+"""They take long, and so have to be named."""
 
 
 _HEAD = """\
@@ -55,15 +63,16 @@ def _section(name: str, title: str, measure: Callable[[], str]) -> str:
 def main() -> None:
     """Replace the measured sections of RESULTS.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BENCHMARKS, SOAK, []])
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the soak; default: 60")
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BENCHMARKS, *SOAKS, []])
+    parser.add_argument("--minutes", type=float, default=60.0, help="of a soak; default: 60")
     arguments = parser.parse_args()
 
-    def soak() -> str:
-        measured: str = importlib.import_module("benchmarks.soak").measure(arguments.minutes)
+    def soak(module: str) -> str:
+        measured: str = importlib.import_module(module).measure(arguments.minutes)
         return measured
 
-    benchmarks = {**BENCHMARKS, SOAK: ("Soak", soak)}
+    soaks = {name: (title, partial(soak, module)) for name, (title, module) in SOAKS.items()}
+    benchmarks: Mapping[str, tuple[str, Callable[[], str]]] = {**BENCHMARKS, **soaks}
     old = RESULTS.read_text() if RESULTS.exists() else ""
     kept = {
         section.partition("\n")[0]: "## " + section.rstrip() + "\n"

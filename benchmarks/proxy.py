@@ -7,6 +7,7 @@ what the upstream told: one that is fast because it forgot to count has no figur
 import asyncio
 import http.client
 import json
+import os
 import random
 import re
 import shutil
@@ -15,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -41,17 +42,20 @@ ANSWER = json.dumps(
     }
 )
 NGINX = """
-daemon off; worker_processes 1; error_log stderr error; pid {directory}/{name}.pid;
+daemon off; worker_processes 1; error_log stderr error; pid {directory}/nginx.pid;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; keepalive_requests 1000000000; client_body_temp_path {directory}/{name}.body;
-  proxy_temp_path {directory}/{name}.proxy; fastcgi_temp_path {directory}/{name}.fastcgi;
-  uwsgi_temp_path {directory}/{name}.uwsgi; scgi_temp_path {directory}/{name}.scgi;
+  access_log off; keepalive_requests 1000000000; client_body_temp_path {directory}/nginx.body;
+  proxy_temp_path {directory}/nginx.proxy; fastcgi_temp_path {directory}/nginx.fastcgi;
+  uwsgi_temp_path {directory}/nginx.uwsgi; scgi_temp_path {directory}/nginx.scgi;
   upstream model {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ {location} }} }}
 }}
 """
-PROXYING = 'proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection "";'
+PROXYING = (
+    "proxy_pass http://model; proxy_http_version 1.1; proxy_buffering off; "
+    'proxy_set_header Connection "";'
+)
 
 
 class Contestant:
@@ -117,8 +121,33 @@ def answers(port: int) -> bool:
         return False
 
 
+def on_load_core() -> None:
+    """Ask from where the upstream answers, away from what is measured."""
+    os.sched_setaffinity(0, {int(LOAD_CORE)})
+
+
+StartUpstream = Callable[[int], AbstractContextManager[int]]
+"""An upstream at a port; its process."""
+
+
 @contextmanager
-def contestants() -> Iterator[list[Contestant]]:
+def fixed_upstream(port: int) -> Iterator[int]:
+    """nginx, which gives the one answer."""
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "nginx.conf"
+        location = f"default_type application/json; return 200 '{ANSWER}';"
+        file.write_text(nginx_config(Path(name), port, port, location))
+        with process(LOAD_CORE, "nginx", "-c", str(file)) as pid:
+            yield pid
+
+
+def nginx_config(directory: Path, port: int, upstream: int, location: str) -> str:
+    """A configuration of one worker with one location."""
+    return NGINX.format(directory=directory, port=port, upstream=upstream, location=location)
+
+
+@contextmanager
+def contestants(start_upstream: StartUpstream) -> Iterator[list[Contestant]]:
     """The upstream itself, nginx, a bare aiohttp proxy, and this one."""
     missing = [name for name in ("nginx", "wrk") if shutil.which(name) is None]
     if missing:
@@ -127,16 +156,9 @@ def contestants() -> Iterator[list[Contestant]]:
     with ExitStack() as running, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
 
-        def start_nginx(core: str, name: str, port: int, location: str) -> int:
-            file = directory / f"{name}.conf"
-            file.write_text(
-                NGINX.format(
-                    directory=directory, name=name, port=port, upstream=upstream, location=location
-                )
-            )
-            return running.enter_context(process(core, "nginx", "-c", str(file)))
-
-        fixed = f"default_type application/json; return 200 '{ANSWER}';"
+        behind = running.enter_context(start_upstream(upstream))
+        nginx_file = directory / "nginx.conf"
+        nginx_file.write_text(nginx_config(directory, nginx, upstream, PROXYING))
         config = directory / "ours.yaml"
         proxy = f"{{listen: '127.0.0.1:{ours}', upstream: 'http://127.0.0.1:{upstream}'}}"
         config.write_text(
@@ -147,8 +169,12 @@ def contestants() -> Iterator[list[Contestant]]:
         peer = [sys.executable, "-m", "benchmarks.bare_proxy", str(bare)]
         peer.append(f"http://127.0.0.1:{upstream}")
         found = [
-            Contestant("direct", upstream, start_nginx(LOAD_CORE, "upstream", upstream, fixed)),
-            Contestant("nginx", nginx, start_nginx(PROXY_CORE, "proxy", nginx, PROXYING)),
+            Contestant("direct", upstream, behind),
+            Contestant(
+                "nginx",
+                nginx,
+                running.enter_context(process(PROXY_CORE, "nginx", "-c", str(nginx_file))),
+            ),
             Contestant("bare aiohttp", bare, running.enter_context(process(PROXY_CORE, *peer))),
             Contestant("this", ours, running.enter_context(process(PROXY_CORE, *daemon)), scrape),
         ]
@@ -229,7 +255,8 @@ async def latencies(port: int) -> list[float]:
 
 def measure() -> str:
     """A table in Markdown."""
-    with contestants() as found, tempfile.TemporaryDirectory() as directory:
+    on_load_core()
+    with contestants(fixed_upstream) as found, tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "post.lua"
         script.write_text(
             f"wrk.method = 'POST'\nwrk.body = '{QUESTION}'\n"

@@ -1,0 +1,78 @@
+"""An upstream that answers everything with a stream of events: at once, or some time apart."""
+
+import asyncio
+import json
+import sys
+
+import uvloop
+
+EVENTS = 50
+INPUT, OUTPUT = 42, 17
+
+
+def _event(number: int) -> bytes:
+    choice = {"index": 0, "delta": {"content": f"word {number} "}, "finish_reason": None}
+    document: dict[str, object] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1_790_000_000,
+        "model": "qwen-plus-2026",
+        "system_fingerprint": "fp_0123456789",
+        "choices": [choice],
+    }
+    if number == EVENTS - 2:
+        document["choices"] = []
+        document["usage"] = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT}
+    data = "[DONE]" if number == EVENTS - 1 else json.dumps(document)
+    return f"data: {data}\n\n".encode()
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+CHUNKS = [_chunk(_event(number)) for number in range(EVENTS)]
+CHUNKS[-1] += b"0\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Streaming(asyncio.Protocol):
+    """One connection; takes whatever ends a head or a body for the end of a request."""
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, _, body = self._data.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r")[0] or 0)
+        if len(body) < length:
+            return
+        self._data = b""
+        self._transport.write(HEAD)
+        self._send(0)
+
+    def _send(self, number: int) -> None:
+        if self._transport.is_closing():
+            return
+        while number < EVENTS:
+            self._transport.write(CHUNKS[number])
+            number += 1
+            if self._pause_s and number < EVENTS:
+                asyncio.get_running_loop().call_later(self._pause_s, self._send, number)
+                return
+
+
+async def _serve(port: int, pause_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Streaming(pause_s), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
