@@ -121,6 +121,11 @@ def answers(port: int) -> bool:
         return False
 
 
+def load_before() -> str:
+    """How busy others keep the machine."""
+    return f"Load average of the machine before: {os.getloadavg()[0]:.1f}, cores: {os.cpu_count()}."
+
+
 def on_load_core() -> None:
     """Ask from where the upstream answers, away from what is measured."""
     os.sched_setaffinity(0, {int(LOAD_CORE)})
@@ -256,6 +261,7 @@ async def latencies(port: int) -> list[float]:
 def measure() -> str:
     """A table in Markdown."""
     on_load_core()
+    busy = load_before()
     with contestants(fixed_upstream) as found, tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "post.lua"
         script.write_text(
@@ -268,7 +274,7 @@ def measure() -> str:
             for each in found:
                 floods[each.name].append(flood(each, script))
                 delays[each.name] += asyncio.run(latencies(each.port))
-    return _shown(floods, delays)
+    return f"{busy}\n\n{_shown(floods, delays)}"
 
 
 def _shown(floods: dict[str, list[tuple[float, float]]], delays: dict[str, list[float]]) -> str:

@@ -216,7 +216,11 @@ def _check_totals(daemon: Daemon, sent: Counter[str]) -> None:
     for kind, count in sent.items():
         if (error := ERRORS[kind]) is not None:
             expected[error] += count
-    wait_until(lambda: _counted(daemon).total() >= expected.total(), 60, "the last commit")
+    wait_until(
+        lambda: _counted(daemon).total() >= expected.total(),
+        60,
+        f"the last commit, which makes {expected}",
+    )
     assert _counted(daemon) == expected, f"{_counted(daemon)} counted of {expected}"
     tokens = INPUT * sum(sent[kind] for kind in WITH_USAGE)
     counted = daemon.total("llm_gateway_tokens_total", gen_ai_token_type="input")

@@ -16,6 +16,7 @@ from benchmarks.proxy import (
     QUESTION,
     Contestant,
     contestants,
+    load_before,
     on_load_core,
     process,
     settled,
@@ -78,7 +79,7 @@ def flood(each: Contestant, connections: int) -> tuple[float, float]:
 def measure() -> str:
     """Tables in Markdown."""
     on_load_core()
-    shown = []
+    shown = [load_before()]
     for title, pause_s, connections in (
         (f"{EVENTS} events at once", 0.0, AT_ONCE),
         (f"{EVENTS} events 1 ms apart", PAUSE_S, PACED),

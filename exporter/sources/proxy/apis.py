@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 
 from exporter.sources.proxy.documents import (
+    NOT_JSON,
     Request,
     decode_request,
     decode_spoken_input,
@@ -145,7 +146,7 @@ def asked(api: Api, body: bytes, content_type: bytes) -> Asked:
         return Asked(api, found[1].decode("utf-8", "replace") if found else "", streamed)
     try:
         request = decode_request(body)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return Asked(api)
     text = _spoken(api, request)
     if text is not None and api.operation == "chat":
@@ -161,7 +162,7 @@ def _spoken(api: Api, request: Request) -> str | None:
         if api.family == "openai":
             return decode_text(request.input)
         return decode_spoken_input(request.input).text
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return None
 
 

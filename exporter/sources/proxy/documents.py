@@ -10,6 +10,9 @@ import msgspec
 
 Number = float | None
 
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
+"""What decoders raise: text that is no UTF-8 has an error of its own, if it is looked at."""
+
 
 class Details(msgspec.Struct, gc=False):
     """Parts of input or output tokens."""

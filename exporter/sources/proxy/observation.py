@@ -5,12 +5,10 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-import msgspec
-
 from exporter.formats.values import name
 from exporter.record import CLIENT_ABORTED, STREAM_ABORTED, Kind, Record
 from exporter.sources.proxy.apis import Api, Asked, asked
-from exporter.sources.proxy.documents import decode_answer
+from exporter.sources.proxy.documents import NOT_JSON, decode_answer
 from exporter.sources.proxy.event_stream import EventStream
 from exporter.sources.proxy.findings import Findings
 from exporter.sources.proxy.unpacking import Unpacker, UnpackError, unpacker
@@ -131,7 +129,7 @@ class Observation:
         """See a message of a WebSocket; each answer in a session tells its own usage."""
         try:
             document = decode_answer(message)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             return  # Sound, and whatever else there is.
         one = Findings()
         one.take(document)
@@ -154,7 +152,7 @@ class Observation:
             return
         try:
             self._findings.take(decode_answer(event))
-        except msgspec.DecodeError:
+        except NOT_JSON:
             self.unparsed += 1
             return
         if self._first_output_s is None and self._findings.has_output:
@@ -175,7 +173,7 @@ class Observation:
             self._findings.take(document)
             if self._asked.api.operation == "image_generation" and self._succeeded:
                 self._findings.count_images(document)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             self.unparsed += 1
 
     def _record(self, ending: Ending, elapsed_s: float) -> Record:

@@ -9,6 +9,8 @@ import re
 
 import msgspec
 
+from exporter.sources.proxy.documents import NOT_JSON
+
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OPTIONS = msgspec.json.Decoder(dict[str, object] | None)
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
@@ -32,7 +34,7 @@ def asking_for_usage(body: bytes) -> bytes | None:
         if bytes(request.get("stream", b"")) != b"true":
             return None
         options = _OPTIONS.decode(request.get("stream_options", b"null")) or {}
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return None
     if options.get("include_usage"):
         return None
@@ -74,7 +76,7 @@ def _unasked(event: bytes) -> bytes:
         return event
     try:
         read = _EVENT.decode(data)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return event
     if not read.usage:
         return event
@@ -91,7 +93,7 @@ def _unasked(event: bytes) -> bytes:
 def _same_but_for_usage(data: bytes, changed: bytes) -> bool:
     try:
         before, after = _OBJECT.decode(data), _OBJECT.decode(changed)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return False
     del before["usage"]
     return {name: bytes(raw) for name, raw in before.items()} == {

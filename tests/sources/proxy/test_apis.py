@@ -479,6 +479,7 @@ def test_a_body_that_is_not_understood_is_no_trouble(body: bytes) -> None:
         b"data: {\n\n",
         b'data: {"usage": {"prompt_tokens": "many"}}\n\n',
         b"data: \xff\n\n",
+        b'data: {"model": "\xff"}\n\n',
         b"data: 7\n\n",
     ],
 )
@@ -489,6 +490,15 @@ def test_an_event_that_is_not_understood_is_counted_and_passed_over(part: bytes)
     observation.take_part(part + good, 0.1)
     record = observation.end(Ending.WHOLE, 1.0)
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
+
+
+def test_a_question_or_an_answer_that_is_not_utf_8_counts_without_what_it_says() -> None:
+    observation = Observation(api_of("POST", CHAT), CALLER, 1 << 20)
+    observation.take_request(b'{"model": "\xff"}', b"application/json")
+    observation.take_head(200, b"application/json", b"")
+    observation.take_part(b'{"model": "\xff", "usage": {"prompt_tokens": 3}}', 0.1)
+    record = observation.end(Ending.WHOLE, 1.0)
+    assert (record.kind.model, record.kind.error_type, record.input_tokens) == ("", "", None)
 
 
 def test_a_body_beyond_the_limit_is_not_looked_into() -> None:

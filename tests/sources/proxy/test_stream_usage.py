@@ -33,6 +33,12 @@ def shown(parts: list[bytes]) -> bytes:
     return b"".join(map(remover.feed, parts)) + remover.end()
 
 
+def test_what_is_not_utf_8_is_left_as_it_is() -> None:
+    assert asking_for_usage(b'{"stream": true, "\xff": 1}') is None
+    event = b'data: {"choices": [], "usage": null, "\xff": 1}\n\n'
+    assert shown([event]) == event
+
+
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
 def test_the_client_sees_what_it_would_have_seen_unasked_cut_at_every_byte(ending: bytes) -> None:
     asked, unasked = (b"".join(x).replace(b"\n", ending) for x in (ASKED, UNASKED))
