@@ -16,6 +16,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "lines": ("Log lines", lines.measure),
+    "workers": ("Two processes", lambda: importlib.import_module("benchmarks.workers").measure()),
     "litellm": ("LiteLLM's 12 KB lines", lines.measure_litellm),
     "scrape": ("Scrapes", lambda: importlib.import_module("benchmarks.scrape").measure()),
     "requests": (

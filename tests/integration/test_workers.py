@@ -18,6 +18,7 @@ import pytest
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.search import RequestSearch
 from tests.daemon import Daemon
+from tests.export.otlp.receiver import GrpcReceiver, attributes
 from tests.waiting import free_port, wait_until
 
 REQUESTS = "llm_gateway_requests_total"
@@ -275,3 +276,31 @@ def test_workers_end_with_the_main_process(tmp_path: Path, gateway: Gateway) -> 
         daemon.process.kill()
         daemon.process.wait()
         wait_until(lambda: not Path(f"/proc/{worker}/exe").exists(), LIMIT_S, "the worker's end")
+
+
+@pytest.mark.timeout(900)
+def test_otlp_tells_of_all_processes_once_over_restarts_and_another_number_of_them(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    with GrpcReceiver() as receiver:
+        endpoint = {
+            "endpoint": receiver.url,
+            "protocol": "grpc",
+            "interval": "300ms",
+            "temporality": "delta",
+            "logs": True,
+        }
+        for processes in (2, 2, 1):
+            config = configuration(tmp_path, workers=processes, otlp=[endpoint])
+            with ready(Daemon(config)) as daemon:
+                for path in gateway.paths:
+                    gateway.write(path, 30)
+                check(daemon, gateway, tmp_path)
+                wait_until(
+                    lambda: len(receiver.records()) >= gateway.requests, LIMIT_S, "all records"
+                )
+                assert daemon.end() == 0
+        told = sum(point.as_double for point in receiver.points("llm_gateway.requests"))
+        ids = {attributes(record)["log.record.uid"] for record in receiver.records()}
+    assert told == gateway.requests
+    assert len(ids) == len(receiver.records()) == gateway.requests
