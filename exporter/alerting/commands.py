@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from exporter.alerting import retention
 from exporter.alerting.backtest import backtest, report
 from exporter.alerting.definitions import Alert, Slo, load_definitions
 from exporter.alerting.explain import explained, values_now
@@ -33,6 +34,8 @@ def check(definitions: Path) -> None:
     """Check definitions; all of their mistakes are shown at once."""
     found = load_definitions(definitions)
     click.echo(f"{definitions}: valid, {len(found.alerts)} alerts and {len(found.slos)} SLOs")
+    for remark in retention.remarks(found):
+        click.echo(remark)
 
 
 @alerts.command()

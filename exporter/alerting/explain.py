@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from exporter.alerting import humanize
 from exporter.alerting.definitions import Alert, Definitions, Slo, spaced
 from exporter.alerting.metrics import Unit
-from exporter.alerting.prometheus import Prometheus
-from exporter.alerting.records import Records, WithoutRecords
-from exporter.alerting.rules import (
-    alerts_of,
+from exporter.alerting.objectives import (
     bad_share_of,
     burn_alerts,
     burn_windows,
     least_traffic_of,
-    watch,
 )
+from exporter.alerting.prometheus import Prometheus
+from exporter.alerting.records import Records, WithoutRecords
+from exporter.alerting.rules import alerts_of, watch
 from exporter.alerting.thresholds import text_of
 from exporter.alerting.words import AGAINST, SEVERITIES
 from exporter.quantities import Duration

@@ -6,9 +6,10 @@ from textwrap import indent
 
 from exporter.alerting.alertmanager import configuration, remarks
 from exporter.alerting.definitions import Definitions
+from exporter.alerting.groups import Group, groups_of
 from exporter.alerting.records import Records
 from exporter.alerting.rulefile import alert_text, group_text, yaml_text
-from exporter.alerting.rules import AlertRule, Group, groups_of
+from exporter.alerting.rules import AlertRule
 from exporter.alerting.slo_tests import slo_cases_of
 from exporter.alerting.unit_tests import Case, cases_of, document
 
@@ -74,20 +75,23 @@ def tests_of(definitions: Definitions) -> dict[str, str]:
     files: dict[str, str] = {}
     for alert in definitions.alerts:
         only = definitions.model_copy(update={"alerts": (alert,), "slos": ()})
-        (group,) = groups_of(only)
-        files |= _test(alert.name, group, list(cases_of(alert, group.alerts, definitions)))
+        groups = groups_of(only)
+        cases = cases_of(alert, groups[0].alerts, definitions)
+        files |= _test(alert.name, groups, list(cases))
     for slo in definitions.slos:
         only = definitions.model_copy(update={"alerts": (), "slos": (slo,)})
-        (group,) = groups_of(only)
-        files |= _test(slo.name, group, list(slo_cases_of(slo, group.alerts, definitions)))
+        groups = groups_of(only)
+        cases = slo_cases_of(slo, groups[0].alerts, definitions)
+        files |= _test(slo.name, groups, list(cases))
     return files
 
 
-def _test(name: str, group: Group, cases: Sequence[Case]) -> dict[str, str]:
-    rules = f"rules/{name}.yaml"
+def _test(name: str, groups: Sequence[Group], cases: Sequence[Case]) -> dict[str, str]:
+    rules, names = f"rules/{name}.yaml", [group.name for group in groups]
+    test = document(rules, names, cases, groups[0].interval_s)
     return {
-        f"tests/{name}.yaml": MADE_BY + yaml_text(document(rules, cases, group.interval_s)),
-        f"tests/{rules}": _rule_file(group_text(group)),
+        f"tests/{name}.yaml": MADE_BY + yaml_text(test),
+        f"tests/{rules}": _rule_file("".join(map(group_text, groups))),
     }
 
 

@@ -36,10 +36,15 @@ LOOKBACK_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A recording rule."""
+    """A recording rule.
+
+    Attributes:
+        labels: that its samples have besides those of the expression, in pairs.
+    """
 
     name: str
     expression: Promql
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Records:
 
     Attributes:
         interval_s: of the group's evaluation, in seconds.
+        rules: by their names, or names and labels.
     """
 
     interval_s: float
@@ -133,7 +139,7 @@ class Records:
         step_s = HOUR_S if window_s > LONG_S else self.interval_s
         # Off the grid by half an interval: Prometheus 2 includes a range's left end, 3 does not.
         length_s = window_s - self.interval_s / 2
-        of_step = self._growth(measure, level)
+        of_step = self.growth(measure, level)
         if window_s == self.interval_s:
             return of_step
         if step_s > self.interval_s:
@@ -147,7 +153,12 @@ class Records:
         """A record of one definition's own."""
         return self._add(level, metric, operation, expression)
 
-    def _growth(self, measure: Measure, level: Level) -> Promql:
+    def label(self, name: str, expression: Promql, **labels: str) -> None:
+        """Record under a name that several definitions have, each with labels of its own."""
+        record = Record(name, q.checked(expression), tuple(labels.items()))
+        self.rules[f"{name} {record.labels}"] = record
+
+    def growth(self, measure: Measure, level: Level) -> Promql:
         """The record of a measure's growth over one interval, at a level."""
         by = (*level.labels, LE) if measure.has_buckets else level.labels
 

@@ -10,8 +10,9 @@ from textwrap import indent
 import yaml
 
 from exporter.alerting import promql as q
+from exporter.alerting.groups import Group
 from exporter.alerting.records import Record
-from exporter.alerting.rules import AlertRule, Group
+from exporter.alerting.rules import AlertRule
 
 
 def group_text(group: Group) -> str:
@@ -23,7 +24,10 @@ def group_text(group: Group) -> str:
 
 @lru_cache(maxsize=65_536)
 def _record_text(record: Record) -> str:
-    return yaml_text([{"record": record.name, "expr": str(record.expression)}])
+    document: dict[str, object] = {"record": record.name, "expr": str(record.expression)}
+    if record.labels:
+        document["labels"] = dict(record.labels)
+    return yaml_text([document])
 
 
 def alert_text(rule: AlertRule) -> str:

@@ -1,7 +1,7 @@
 """From definitions to groups of recording and alerting rules."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from exporter.alerting import promql as q
 from exporter.alerting.definitions import (
@@ -9,19 +9,12 @@ from exporter.alerting.definitions import (
     Definitions,
     Slo,
     Watched,
-    enough_for_two,
     has_wildcard,
     label_of,
 )
 from exporter.alerting.metrics import (
-    FAILURES,
-    JUDGED,
-    LE,
-    METRICS,
     Amount,
-    Measure,
     Metric,
-    Quantile,
     Share,
     Unit,
 )
@@ -29,12 +22,10 @@ from exporter.alerting.promql import Matcher, Promql
 from exporter.alerting.records import Level, Records, level_of
 from exporter.alerting.texts import (
     annotations_of,
-    burn_wording,
     missing_wording,
     threshold_wording,
 )
 from exporter.alerting.thresholds import Threshold
-from exporter.alerting.windows import SLO_WINDOWS, BurnWindow
 from exporter.alerting.words import OFFSETS_S, SEVERITIES, Severity
 from exporter.quantities import Duration
 
@@ -58,19 +49,6 @@ class AlertRule:
     keep_firing_for_s: float
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-
-
-@dataclass
-class Group:
-    """Rules that are evaluated one after another, records before what reads them."""
-
-    name: str
-    records: Records
-    alerts: list[AlertRule] = field(default_factory=list)
-
-    @property
-    def interval_s(self) -> float:
-        return self.records.interval_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +77,6 @@ def watch(definition: Alert | Slo) -> Watch:
     level = level_of(words, labels, matchers)
     inside = tuple(matcher for matcher in matchers if matcher not in level.matchers)
     return Watch(level, inside)
-
-
-def groups_of(definitions: Definitions) -> list[Group]:
-    """All rules: a group for each counter or histogram and those that are compared with it."""
-    groups: dict[str, Group] = {}
-
-    def group(name: str) -> Group:
-        full = f"llm-gateway-{name.replace('_', '-')}"
-        return groups.setdefault(name, Group(full, Records(definitions.interval)))
-
-    for alert in definitions.alerts:
-        into = group(alert.meaning().group)
-        into.alerts.extend(alerts_of(alert, into.records, definitions))
-    for slo in definitions.slos:
-        about = f"{slo.fast_enough.metric}_p99" if slo.fast_enough else "error_rate"
-        into = group(METRICS[about].group)
-        into.alerts.extend(burn_alerts(slo, into.records, definitions))
-    return list(groups.values())
 
 
 def alerts_of(alert: Alert, records: Records, definitions: Definitions) -> Iterator[AlertRule]:
@@ -242,72 +202,3 @@ def _single(alert: Alert, watched: Watch) -> list[tuple[Matcher, ...]]:
         if word in watched.level.words and len(names) > 1 and not any(map(has_wildcard, names))
     ]
     return [(Matcher(label, "=", name),) for label, names in lists[:1] for name in names]
-
-
-def bad_share(slo: Slo) -> Share:
-    """What an objective is about: the share of requests that are not good."""
-    if slo.fast_enough is None:
-        return Share("llm_gateway_error", FAILURES, JUDGED)
-    quantile = METRICS[f"{slo.fast_enough.metric}_p99"].kind
-    assert isinstance(quantile, Quantile)  # noqa: S101
-    series, within = quantile.buckets.series, Duration(slo.fast_enough.within)
-    succeeded = quantile.buckets.matchers
-    everything = (*succeeded, Matcher(LE, "=", "+Inf"))
-    good = (*succeeded, Matcher(LE, "=~", _bound(slo.fast_enough.within)))
-    slow = Measure(f"{quantile.name}_over_{_word(within)}", series, everything, good)
-    return Share(slow.name, slow, Measure(f"{quantile.name}_observed", series, everything))
-
-
-def _bound(seconds: float) -> str:
-    """A pattern of a bucket's `le`: "1" for Prometheus 2 is "1.0" for Prometheus 3."""
-    text = f"{seconds:g}".replace(".", "\\.")
-    return text if "\\." in text else f"{text}(\\.0)?"
-
-
-def _word(window: Duration) -> str:
-    return str(window)
-
-
-def burn_alerts(slo: Slo, records: Records, definitions: Definitions) -> Iterator[AlertRule]:
-    """An alert for each pair of windows, as chapter 5 of the Site Reliability Workbook has them."""
-    for window in burn_windows(slo):
-        wording = burn_wording(slo, window)
-        yield AlertRule(
-            slo.name,
-            q.checked(_burning(slo, window, records)),
-            0,
-            0,
-            labels_of(slo, window.severity, burn_window=str(window.long)),
-            annotations_of(slo, wording, definitions.links),
-        )
-
-
-def burn_windows(slo: Slo) -> Iterator[BurnWindow]:
-    """Those of the table in which the objective can be missed fast enough at all."""
-    for window in SLO_WINDOWS[slo.burn_windows].windows:
-        if bad_share_of(slo, window) < 1 and window.long < slo.window:
-            yield window
-
-
-def bad_share_of(slo: Slo, window: BurnWindow) -> float:
-    """The share of bad requests at which a window's part of the budget is used up within it."""
-    return round(window.budget * slo.window / window.long * float(1 - slo.objective.value), 12)
-
-
-def least_traffic_of(slo: Slo, window: BurnWindow) -> int:
-    """Requests that the long window must hold, so that a single failure is not enough."""
-    if slo.minimum_traffic is not None:
-        return slo.minimum_traffic
-    return enough_for_two(bad_share_of(slo, window))
-
-
-def _burning(slo: Slo, window: BurnWindow, records: Records) -> Promql:
-    watched, share = watch(slo), bad_share(slo)
-    limit = q.number(bad_share_of(slo, window))
-    long = watched.of(records.value(share, watched.level, window.long))
-    short = watched.of(records.value(share, watched.level, window.short))
-    burning = q.all_of(q.binary(long, ">", limit), q.binary(short, ">", limit))
-    if least := least_traffic_of(slo, window):
-        traffic = watched.of(records.amount(share.whole, watched.level, window.long))
-        burning = q.all_of(burning, q.binary(traffic, ">=", q.number(least)))
-    return burning

@@ -1,16 +1,26 @@
 """Unit tests for promtool of service level objectives."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil, inf
 
 from exporter.alerting.definitions import Definitions, Slo, label_of
 from exporter.alerting.humanize import expanded
 from exporter.alerting.metrics import FAILURES, JUDGED, LE, METRICS, Quantile
-from exporter.alerting.rules import AlertRule, bad_share_of, burn_windows, least_traffic_of
+from exporter.alerting.objectives import (
+    BURN_RATE,
+    LEFT,
+    bad_share_of,
+    burn_windows,
+    least_traffic_of,
+    looked_at,
+)
+from exporter.alerting.promql import Matcher, select
+from exporter.alerting.rules import AlertRule
 from exporter.alerting.timeline import Timeline
 from exporter.alerting.traffic import Growth, Increments, distinguishing, scoped_labels
-from exporter.alerting.unit_tests import Case, Check, Firing, merged
+from exporter.alerting.unit_tests import Case, Check, Firing, Recorded, merged
 from exporter.alerting.windows import BurnWindow
 
 _HOUR_S = 3600
@@ -36,7 +46,10 @@ def _stories(slo: Slo, rules: Sequence[AlertRule], interval_s: float) -> Iterato
         step = Fraction(1, traffic)
         name = f"{window.severity}-{window.long}"
         for place, share in (("over", limit + step), ("at", limit), ("short-of", limit - step)):
-            yield _burning(slo, rules, f"{place}-{name}", share, traffic, interval_s)
+            variant = f"{place}-{name}"
+            case = _burning(slo, rules, variant, share, traffic, interval_s)
+            recorded = list(_recorded(slo, variant, float(share))) if place == "over" else ()
+            yield replace(case, recorded=recorded)
         if (idle := least_traffic_of(slo, window) - 1) > 0:
             yield _idle(slo, rules, f"idle-{name}", idle, interval_s)
 
@@ -91,6 +104,20 @@ def _story(slo: Slo, variant: str, line: Timeline, firing: Sequence[Firing]) -> 
     return Case(f"{slo.name}: {variant}", line.counters(), checks)
 
 
+def _recorded(slo: Slo, variant: str, share: float) -> Iterator[Recorded]:
+    """What the records say after an hour with a share of bad requests."""
+    labels = _kept_apart(slo, variant) | {"alert_id": slo.name}
+    rate = share / float(1 - slo.objective.value)
+
+    def said(record: str, value: float, **more: str) -> Recorded:
+        matchers = [Matcher(label, "=", text) for label, text in (labels | more).items()]
+        return Recorded(_HOUR_S, select(record, matchers), value)
+
+    yield said(LEFT, 1 - rate)
+    for window in looked_at(slo):
+        yield said(BURN_RATE, rate, burn_window=str(window))
+
+
 def _afterwards(slo: Slo, interval_s: float) -> int:
     """Samples until all short windows have seen the end of an hour's trouble."""
     return round(max(window.short for window in burn_windows(slo)) / interval_s)
@@ -116,9 +143,14 @@ def _traffic(slo: Slo, variant: str, share: Fraction, traffic: int) -> Increment
 
 
 def _firing(slo: Slo, rule: AlertRule, variant: str, share: Fraction) -> Firing:
-    labels = scoped_labels(slo, variant)
-    kept_apart = {label_of(word): labels[label_of(word)] for word in slo.grouping}
+    kept_apart = _kept_apart(slo, variant)
     texts = {
         key: expanded(text, kept_apart, float(share)) for key, text in rule.annotations.items()
     }
     return Firing({**kept_apart, **rule.labels}, texts)
+
+
+def _kept_apart(slo: Slo, variant: str) -> dict[str, str]:
+    """Labels by which an objective's values are told apart."""
+    labels = scoped_labels(slo, variant)
+    return {label_of(word): labels[label_of(word)] for word in slo.grouping}

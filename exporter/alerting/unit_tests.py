@@ -13,6 +13,7 @@ from exporter.alerting import promql as q
 from exporter.alerting.definitions import Alert, Definitions, label_of
 from exporter.alerting.humanize import expanded
 from exporter.alerting.metrics import Age, Down, State
+from exporter.alerting.promql import Promql
 from exporter.alerting.records import LOOKBACK_S
 from exporter.alerting.rules import NO_DATA_AFTER_S, AlertRule, offset_of
 from exporter.alerting.samples import Samples, samples_of
@@ -48,6 +49,15 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a record says at a time, in seconds, of one series."""
+
+    time_s: float
+    selector: Promql
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A test.
 
@@ -58,6 +68,7 @@ class Case:
     name: str
     series: Mapping[str, str]
     checks: Sequence[Check]
+    recorded: Sequence[Recorded] = ()
 
 
 def _timeline(alert: Alert, interval_s: float) -> Timeline:
@@ -97,7 +108,8 @@ def merged(name: str, stories: Sequence[Case]) -> Case:
         Check(each[0].time_s, each[0].alert, [firing for check in each for firing in check.firing])
         for each in zip(*(story.checks for story in stories), strict=True)
     ]
-    return Case(name, dict(ChainMap(*(dict(story.series) for story in stories[::-1]))), checks)
+    series = dict(ChainMap(*(dict(story.series) for story in stories[::-1])))
+    return Case(name, series, checks, [each for story in stories for each in story.recorded])
 
 
 def _stories(alert: Alert, rules: Sequence[AlertRule], interval_s: float) -> Iterator[Case]:
@@ -253,35 +265,44 @@ def _others(
     return others
 
 
-def document(file: str, cases: Sequence[Case], interval_s: float) -> dict[str, object]:
-    """A test file for promtool, of the rules in `file`."""
+def document(
+    file: str, groups: Sequence[str], cases: Sequence[Case], interval_s: float
+) -> dict[str, object]:
+    """A test file for promtool, of the rules in `file`, whose groups have these names."""
     interval = q.duration(interval_s)
-    return {
-        "rule_files": [file],
-        "evaluation_interval": interval,
-        "tests": [
-            {
-                "name": case.name,
-                "interval": interval,
-                "input_series": [
-                    {"series": selector, "values": values}
-                    for selector, values in case.series.items()
-                ],
-                "alert_rule_test": [
-                    {
-                        "eval_time": q.duration(check.time_s),
-                        "alertname": check.alert,
-                        "exp_alerts": [
-                            {
-                                "exp_labels": dict(firing.labels),
-                                "exp_annotations": dict(firing.annotations),
-                            }
-                            for firing in check.firing
-                        ],
-                    }
-                    for check in case.checks
-                ],
-            }
-            for case in cases
+    order = {"group_eval_order": list(groups)} if len(groups) > 1 else {}
+    tests = [_test(case, interval) for case in cases]
+    return {"rule_files": [file], "evaluation_interval": interval, **order, "tests": tests}
+
+
+def _test(case: Case, interval: str) -> dict[str, object]:
+    test: dict[str, object] = {
+        "name": case.name,
+        "interval": interval,
+        "input_series": [
+            {"series": selector, "values": values} for selector, values in case.series.items()
         ],
+        "alert_rule_test": list(map(_alert_test, case.checks)),
+    }
+    if case.recorded:
+        test["promql_expr_test"] = list(map(_value_test, case.recorded))
+    return test
+
+
+def _alert_test(check: Check) -> dict[str, object]:
+    return {
+        "eval_time": q.duration(check.time_s),
+        "alertname": check.alert,
+        "exp_alerts": [
+            {"exp_labels": dict(firing.labels), "exp_annotations": dict(firing.annotations)}
+            for firing in check.firing
+        ],
+    }
+
+
+def _value_test(recorded: Recorded) -> dict[str, object]:
+    return {
+        "expr": str(recorded.selector),
+        "eval_time": q.duration(recorded.time_s),
+        "exp_samples": [{"labels": str(recorded.selector), "value": recorded.value}],
     }

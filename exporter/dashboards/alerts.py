@@ -1,11 +1,13 @@
-"""Alerts and SLOs: what fires, and how much of an error budget is left."""
+"""Alerts and SLOs: what fires, and how much of each error budget is left."""
 
+from exporter import vocabulary as v
+from exporter.alerting.objectives import BAD_REQUESTS, BURN_RATE, LEFT, OBJECTIVE
 from exporter.alerting.promql import Matcher, Operand, Promql, aggregate, binary, call, number
+from exporter.alerting.windows import SLO_WINDOWS
 from exporter.dashboards import board
-from exporter.dashboards.amounts import BUCKET, RANGE, Period, Series
-from exporter.dashboards.board import Board, Section
-from exporter.dashboards.figures import FAILED, JUDGED, Figures, ratio
-from exporter.dashboards.options import MODEL, PROVIDER, Options
+from exporter.dashboards.amounts import BUCKET, Series
+from exporter.dashboards.board import TO_MODEL, Board, Section
+from exporter.dashboards.options import MODEL, OPERATION, PROVIDER, Options
 from exporter.dashboards.panels import (
     About,
     Column,
@@ -21,37 +23,43 @@ from exporter.dashboards.panels import (
 
 UID = "llm-gateway-alerts"
 
-OBJECTIVES = {"99.9 %": "0.999", "99.5 %": "0.995", "99 %": "0.99", "95 %": "0.95", "90 %": "0.9"}
-
 BUDGET_LEVELS: Levels = (("red", None), ("orange", 0.25), ("green", 0.5))
 BURN_LEVELS: Levels = (("green", None), ("orange", 1.0), ("red", 6.0))
 FIRING_LEVELS: Levels = (("green", None), ("red", 1.0))
 
-ALLOWED = Operand("(1 - ${objective})")
-"""The share of requests that may fail."""
+ALERT_ID = "alert_id"
+OF_OBJECTIVE = (ALERT_ID, MODEL, PROVIDER, OPERATION)
+"""Objectives, and what they are kept apart by."""
 
-WINDOWS = {"1 hour": 3600, "6 hours": 21600, "1 day": 86400, "3 days": 259200}
-"""Those of the Site Reliability Workbook's chapter 5, "Alerting on SLOs"."""
+LEGEND = f"{{{{{ALERT_ID}}}}} {{{{{MODEL}}}}} {{{{{PROVIDER}}}}}"
+NO_OBJECTIVES = "No objectives recorded"
 
 
 def alerts(options: Options) -> Board:
     """The dashboard."""
-    figures = Figures(options)
+    lengths = {
+        length
+        for table in SLO_WINDOWS.values()
+        for window in table.windows
+        for length in (window.short, window.long)
+    }
+    windows = {str(length): str(length) for length in sorted(lengths)}
+    requests = Series(v.REQUESTS.prometheus_name)
     return Board(
         uid=UID,
         title="LLM gateway / Alerts and SLOs",
-        description="What fires now, what fired, and how fast the error budget is being used up.",
+        description="What fires now, what fired, and how fast error budgets are being used up.",
         sections=[
             Section("Alerts", _firing()),
-            Section("Error budget", [*_budget(figures), _by_model(figures)]),
-            Section("Burn rate", _burning(figures)),
+            Section("Error budgets", [_least_left(), _objectives(), *_over_time()]),
         ],
         variables=[
             board.datasource(options),
-            board.job(options),
-            *board.identity(options),
+            board.values_of("slo", "Objectives", ALERT_ID, Series(OBJECTIVE)),
+            # An objective of all models together has no model.
+            board.values_of("model", "Models", MODEL, requests, any_value=".*"),
+            board.choice("window", "Burn rate over", windows, "1h"),
             board.granularity(),
-            board.choice("objective", "Objective", OBJECTIVES, "99 %"),
         ],
         times=("now-7d/h", "now/h"),
     )
@@ -119,137 +127,112 @@ def _active() -> Series:
     return Series("ALERTS", (Matcher("alert_id", "!=", ""),))
 
 
-def _spent(figures: Figures, period: Period, by: tuple[str, ...] = ()) -> Promql:
-    """The share of bad requests against what the objective allows: 1 uses the budget up exactly."""
-    failed = figures.amount(figures.all_requests.where(FAILED), period, by)
-    judged = figures.amount(figures.all_requests.where(JUDGED), period, by)
-    return binary(ratio(failed, judged), "/", ALLOWED)
-
-
-def _left(figures: Figures, by: tuple[str, ...] = ()) -> Promql:
-    return binary(number(1), "-", _spent(figures, RANGE, by))
-
-
-def _budget(figures: Figures) -> list[PanelBuilder]:
-    of_range = "The time range stands for the SLO's window: choose 7 or 30 whole days."
-    return [
-        stat(
-            About(
-                "Error budget left",
-                f"What is left of the failures that the objective allows. {of_range} Below 0 % the "
-                "objective is missed.",
-                "percentunit",
-                width=6,
-                height=4,
-                empty="No requests",
-            ),
-            _left(figures),
-            levels=BUDGET_LEVELS,
-        ),
-        stat(
-            About(
-                "Success rate",
-                f"Successes among all requests but those that their client gave up. {of_range}",
-                "percentunit",
-                width=6,
-                height=4,
-                empty="No requests",
-            ),
-            figures.success_rate(RANGE),
-        ),
-        stat(
-            About(
-                "Failures",
-                "Requests that failed in the time range, those that clients gave up not counted.",
-                width=6,
-                height=4,
-                empty="No requests",
-            ),
-            figures.failures(RANGE),
-        ),
-        stat(
-            About(
-                "Failures that the objective allows",
-                "In as many requests as there were. Compare with the failures beside it.",
-                width=6,
-                height=4,
-                empty="No requests",
-            ),
-            binary(
-                figures.amount(figures.all_requests.where(JUDGED), RANGE),
-                "*",
-                ALLOWED,
-            ),
-        ),
-    ]
-
-
-def _by_model(figures: Figures) -> PanelBuilder:
-    by = (MODEL, PROVIDER)
-    burning = [
-        Column(
-            f"Burn rate, {name}",
-            _spent(figures, _last(seconds), by),
-            "none",
-            BURN_LEVELS,
-            140,
-            decimals=1,
-        )
-        for name, seconds in WINDOWS.items()
-    ]
-    return rows(
-        About(
-            "Error budget by model",
-            "What each model has left of its own budget, and how fast it is using it up at the "
-            "range's end: a burn rate of 1 would use it up exactly. Over 14.4 in an hour, or 6 "
-            "in six hours, is worth waking somebody.",
-            width=24,
-            height=9,
-        ),
-        [Key(MODEL, "Model"), Key(PROVIDER, "Provider", width=110)],
-        [
-            Column(
-                "Budget left", _left(figures, by), "percentunit", BUDGET_LEVELS, 120, decimals=1
-            ),
-            Column("Failures", figures.failures(RANGE, by), width=100),
-            *burning,
-        ],
-        "Failures",
+def _chosen(record: str, *matchers: Matcher) -> Series:
+    """A record of the objectives and models that are chosen."""
+    return Series(
+        record, (Matcher(ALERT_ID, "=~", "$slo"), Matcher(MODEL, "=~", "$model"), *matchers)
     )
 
 
-def _last(seconds: int) -> Period:
-    """The last seconds before the query's time."""
-    return Period(f"{seconds}s", "", f"{seconds}s", Promql(f"time() - {seconds}"))
+def _worst(expression: Promql, operation: str) -> Promql:
+    return aggregate(operation, expression, by=OF_OBJECTIVE)
 
 
-def _burning(figures: Figures) -> list[PanelBuilder]:
+def _least_left() -> PanelBuilder:
+    return stat(
+        About(
+            "Least budget left",
+            "Of the chosen objectives and models the one with the least left of its error budget, "
+            "over the objective's own window, whatever the time range. Below 0 % the objective is "
+            "missed. Where nothing is recorded, the alert rules are not loaded.",
+            "percentunit",
+            width=4,
+            height=9,
+            empty=NO_OBJECTIVES,
+        ),
+        aggregate("min", _chosen(LEFT).select()),
+        levels=BUDGET_LEVELS,
+    )
+
+
+def _objectives() -> PanelBuilder:
+    left = _chosen(LEFT).select()
+    objective = Series(OBJECTIVE, (Matcher(ALERT_ID, "=~", "$slo"),)).select()
+    none = binary(left, "*", number(0))
+    good = binary(none, f"+ on ({ALERT_ID}) group_left ()", objective)
+    burning = [
+        Column(
+            f"Burn {window}",
+            _worst(_chosen(BURN_RATE, Matcher("burn_window", "=", window)).select(), "max"),
+            "none",
+            BURN_LEVELS,
+            85,
+            decimals=1,
+        )
+        for window in ("1h", "6h", "3d")
+    ]
+    return rows(
+        About(
+            "Objectives",
+            "What each has left of its error budget over its own window, and how fast that is "
+            "being used up at the range's end: a burn rate of 1 would use it up exactly. Over "
+            "14.4 in an hour, or 6 in six hours, is worth waking somebody.",
+            width=20,
+            height=9,
+            empty=NO_OBJECTIVES,
+        ),
+        [
+            Key(ALERT_ID, "Objective"),
+            Key(MODEL, "Model", [("This model in depth", TO_MODEL)]),
+            Key(PROVIDER, "Provider", width=110),
+            Key(OPERATION, "Type of model", width=130),
+        ],
+        [
+            Column("Good", _worst(good, "max"), "percentunit", width=80),
+            Column("Budget left", _worst(left, "min"), "percentunit", BUDGET_LEVELS, 105, 1),
+            *burning,
+        ],
+        "Budget left",
+        descending=False,
+    )
+
+
+def _over_time() -> list[PanelBuilder]:
+    burning = _chosen(BURN_RATE, Matcher("burn_window", "=", "$window")).select()
+    bad = call("sum_over_time", _chosen(BAD_REQUESTS).select(BUCKET.length, BUCKET.end))
     return [
         lines(
             About(
-                "Burn rate",
-                "How many times faster than allowed failures come, over windows that roll. The "
-                "short window shows what happens now, the long one whether it matters.",
-                "none",
-                width=12,
+                "Budget left over time",
+                "Over the objective's window as it was at each time. A step down is an incident; a "
+                "slope is a small share of failures that lasts. It comes back as failures leave "
+                "the window.",
+                "percentunit",
+                empty=NO_OBJECTIVES,
             ),
-            Query(_spent(figures, _last(WINDOWS["1 hour"])), "1 hour"),
-            Query(_spent(figures, _last(WINDOWS["6 hours"])), "6 hours"),
+            Query(_worst(_chosen(LEFT).select(), "min"), LEGEND),
+            table_legend=True,
+            below_zero=True,
+        ),
+        lines(
+            About(
+                "Burn rate over time",
+                "How many times faster than allowed requests are bad, over the window chosen above "
+                "as it rolls. Short windows show what happens now, long ones whether it matters.",
+                "none",
+                empty=NO_OBJECTIVES,
+            ),
+            Query(_worst(burning, "max"), LEGEND),
+            table_legend=True,
         ),
         bars(
             About(
-                "Failures by model",
-                "What used the budget up.",
-                width=12,
-                empty="No failures",
+                "Bad requests",
+                "What used the budgets up, in each bucket: failures, or answers that were too slow "
+                "where that is the objective. They are recorded every five minutes.",
+                width=24,
+                empty="No bad requests",
             ),
-            Query(
-                binary(_failures(figures), ">", number(0)),
-                f"{{{{{MODEL}}}}}",
-            ),
+            Query(binary(aggregate("sum", bad, by=OF_OBJECTIVE), ">", number(0)), LEGEND),
         ),
     ]
-
-
-def _failures(figures: Figures) -> Promql:
-    return figures.failures(BUCKET, (MODEL,))

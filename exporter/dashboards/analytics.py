@@ -4,7 +4,7 @@ from exporter import vocabulary as v
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board, recordings
 from exporter.dashboards.amounts import BUCKET, RANGE, Series
-from exporter.dashboards.board import MODEL_UID, Board, Section
+from exporter.dashboards.board import TO_MODEL, Board, Section
 from exporter.dashboards.breakdowns import error_bars, kinds_of_tokens
 from exporter.dashboards.figures import Figures
 from exporter.dashboards.headline import headline
@@ -155,12 +155,8 @@ def _usage(figures: Figures) -> list[PanelBuilder]:
 def _models(figures: Figures, options: Options) -> PanelBuilder:
     """The per-model table."""
     every_team = board.chosen(options, attributes=False)
-    to_model = (
-        f"/d/{MODEL_UID}?var-model=${{__value.raw:percentencode}}"
-        "&${__url_time_range}&${datasource:queryparam}&${granularity:queryparam}"
-    )
     to_requests = f"{REQUESTS_PAGE}&model=${{__value.raw:percentencode}}"
-    links = [("This model in depth", to_model), ("Its requests", to_requests)]
+    links = [("This model in depth", TO_MODEL), ("Its requests", to_requests)]
 
     def now(record: str) -> Promql:
         latest = call("last_over_time", Series(record, every_team).select("1h"))

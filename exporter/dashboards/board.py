@@ -15,6 +15,11 @@ from exporter.dashboards.panels import SOURCE, PanelBuilder
 
 TAG = "llm-gateway"
 MODEL_UID = "llm-gateway-model"
+TO_MODEL = (
+    f"/d/{MODEL_UID}?var-model=${{__value.raw:percentencode}}"
+    "&${__url_time_range}&${datasource:queryparam}&${granularity:queryparam}"
+)
+"""Where a model's name in a table leads to."""
 ALL = "$__all"
 
 GRANULARITIES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "1d": 86400}

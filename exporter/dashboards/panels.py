@@ -192,6 +192,7 @@ def bars(
     stacking = common.StackingMode.NORMAL if stacked else common.StackingMode.NONE
     return (
         _series(about, queries, step=BUCKET, table_legend=legend_right, calculation="sum")
+        .min(0)
         .draw_style(common.GraphDrawStyle.BARS)
         .bar_alignment(common.BarAlignment.AFTER)
         .bar_width_factor(0.9)
@@ -204,28 +205,30 @@ def bars(
 
 def bucket_lines(about: About, *queries: Query, table_legend: bool = False) -> PanelBuilder:
     """A line through a value for each bucket; a bucket without one is a gap."""
-    return _lines(
-        _series(about, queries, step=BUCKET, table_legend=table_legend, calculation="mean")
-    ).max_data_points(MOST_POINTS)
+    panel = _series(about, queries, step=BUCKET, table_legend=table_legend, calculation="mean")
+    return _lines(panel.min(0)).max_data_points(MOST_POINTS)
 
 
-def lines(about: About, *queries: Query, table_legend: bool = False) -> PanelBuilder:
+def lines(
+    about: About, *queries: Query, table_legend: bool = False, below_zero: bool = False
+) -> PanelBuilder:
     """Lines at the step that fits the screen."""
-    return _lines(
-        _series(about, queries, step="", table_legend=table_legend, calculation="lastNotNull")
-    )
+    panel = _series(about, queries, step="", table_legend=table_legend, calculation="lastNotNull")
+    return _lines(panel if below_zero else panel.min(0))
 
 
 def rates(about: About, *queries: Query) -> PanelBuilder:
     """Lines of rates, wide enough for counters that are recorded every five minutes."""
-    return _lines(_series(about, queries, step="5m", table_legend=True, calculation="mean"))
+    panel = _series(about, queries, step="5m", table_legend=True, calculation="mean")
+    return _lines(panel.min(0))
 
 
 def sparkline(about: About, query: Query, *, bar: bool) -> PanelBuilder:
     """How a number came about, in little room: no axes, no legend."""
     panel = _series(about, [query], step=BUCKET, table_legend=False, calculation="")
     panel = (
-        panel.axis_placement(common.AxisPlacement.HIDDEN)
+        panel.min(0)
+        .axis_placement(common.AxisPlacement.HIDDEN)
         .legend(build_common.VizLegendOptions().show_legend(False).calcs([]))
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color("blue"))
         .axis_grid_show(False)
@@ -262,13 +265,18 @@ def heat(about: About, buckets: Promql, *, exemplars: bool = True) -> PanelBuild
 
 
 def rows(
-    about: About, keys: Sequence[Key], columns: Sequence[Column], sort_by: str
+    about: About,
+    keys: Sequence[Key],
+    columns: Sequence[Column],
+    sort_by: str,
+    *,
+    descending: bool = True,
 ) -> PanelBuilder:
     """A table with a row for each combination of the keys' labels."""
     panel = (
         _about(table.Panel(), about)
         .cell_height(common.TableCellHeight.SM)
-        .sort_by([build_common.TableSortByFieldState().display_name(sort_by).desc(True)])
+        .sort_by([build_common.TableSortByFieldState().display_name(sort_by).desc(descending)])
         .show_header(True)
     )
     names = {f"Value #{_ref(i)}": column.title for i, column in enumerate(columns)}
@@ -338,7 +346,6 @@ def _series(
         .tooltip(tooltip.sort(common.SortOrder.DESCENDING))
         .show_points(common.VisibilityMode.NEVER)
         .axis_soft_min(0)
-        .min(0)
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
     )
     for number, each in enumerate(queries):

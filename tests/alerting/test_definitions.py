@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
+from exporter.alerting.commands import alerts
 from exporter.alerting.definitions import (
     Alert,
     Definitions,
@@ -117,3 +119,19 @@ def test_every_key_is_shown_in_the_example() -> None:
     models: list[type[BaseModel]] = [Definitions, Links, Notifications, Alert, Slo, Scope, Hours]
     keys = {key for model in models for key in model.model_fields}
     assert {key for key in keys if f"{key}:" not in example} == set()
+
+
+def test_a_check_tells_of_what_a_prometheus_may_have_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    long = "    metric: requests\n    period: 16d\n    severities: {info: 1000}\n"
+    file.write_text(
+        "slos:\n  - {name: Budget, objective: 99%}\n"
+        "  - {name: Week, objective: 99%, window: 7d}\n"
+        f"{ALERT}  - name: Many\n{long}"
+    )
+    said = CliRunner().invoke(alerts, ["check", str(file)])
+    assert said.exit_code == 0, said.output
+    told = re.findall(
+        r"^(\w+) looks back (\w+); Prometheus remembers 15d", said.output, re.MULTILINE
+    )
+    assert told == [("Many", "16d"), ("Budget", "30d")]

@@ -1,6 +1,7 @@
 """Hours of requests, counted by the exporter's own parts and seen by a Prometheus."""
 
 import asyncio
+import json
 import math
 import re
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from exporter import vocabulary as v
 from exporter.accounting import Accountant, Labelling
@@ -19,6 +21,10 @@ from exporter.prices import Prices
 from exporter.record import COLUMN_NAMES, Batch, Columns, Kind, Kinds
 from exporter.tally import Tally
 from exporter.web.selfmetrics import WebMetrics
+from tests.dashboards.grafana import Json
+from tests.dashboards.promql import reads
+from tests.debian import program
+from tests.prometheus import Prometheus
 
 ATTRIBUTE = "team"
 
@@ -243,14 +249,45 @@ def backfill(promtool: Path, lines: Iterable[str], data: Path) -> None:
     text.unlink()
 
 
-def backfill_rules(
-    promtool: Path, rules: Path, url: str, data: Path, start: float, end: float
-) -> None:
-    """Evaluate recording rules over the past and write what they record as blocks."""
-    _run(promtool, "tsdb", "create-blocks-from", "rules", f"--start={start:.0f}",
-         f"--end={end:.0f}", f"--url={url}", f"--output-dir={data}", str(rules))  # fmt: skip
+def backfill_rules(directory: Path, documents: Iterable[Json], start: float, end: float) -> None:
+    """Evaluate recording rules over the past and write what they record as blocks.
+
+    Args:
+        directory: of a Prometheus that does not run, with its data.
+        documents: rule files, each of which may read what those before it record.
+    """
+    rules = directory / "rules.yaml"
+    for document in documents:
+        rules.write_text(json.dumps(document))
+        with Prometheus(program("prometheus"), directory, "{}") as server:
+            _run(program("promtool"), "tsdb", "create-blocks-from", "rules", f"--start={start:.0f}",
+                 f"--end={end:.0f}", f"--url={server.url}",
+                 f"--output-dir={directory / 'data'}", str(rules))  # fmt: skip
 
 
-def _run(program: Path, *arguments: str) -> None:
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+def layers(files: Iterable[Path], level: str) -> Iterator[Json]:
+    """Rule files of the records of a level: what they read stands in a file before."""
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    read_by: dict[str, set[str]] = {}
+    for rule in (rule for group in groups for rule in group["rules"] if "record" in rule):
+        names = read_by.setdefault(rule["record"], set())
+        names |= {read.name for read in reads(rule["expr"])}
+
+    def needed(names: Iterable[str]) -> set[str]:
+        found = {name for name in names if name in read_by}
+        return found.union(*(needed(read_by[name]) for name in found))
+
+    missing = needed(name for name in read_by if name.startswith(level))
+    while missing:
+        ready = {name for name in missing if not read_by[name] & missing}
+        missing -= ready
+        of_layer = [
+            {**group, "rules": [rule for rule in group["rules"] if rule.get("record") in ready]}
+            for group in groups
+        ]
+        yield {"groups": of_layer}
+
+
+def _run(executable: Path, *arguments: str) -> None:
+    done = subprocess.run([executable, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -10,6 +10,7 @@ import yaml
 
 from exporter import vocabulary as v
 from exporter.vocabulary import InstrumentKind, prometheus_label
+from tests.alerting.rulefiles import rules_in
 from tests.dashboards.built import ON_PROMETHEUS, ROOT, opened
 from tests.dashboards.history import ATTRIBUTE, Exporter
 from tests.dashboards.promql import labels, reads
@@ -20,7 +21,10 @@ NOT_OURS = {
     "up",  # Prometheus's own, of each target.
     "ALERTS",
 }
-LABELS_NOT_OURS = {"job", "instance", "alert_id", "alertname", "alertstate", "severity"}
+LABELS_NOT_OURS = {
+    *("job", "instance", "alertname", "alertstate"),
+    *("alert_id", "severity", "burn_window"),
+}
 
 LEVEL = "instance:"
 
@@ -36,7 +40,13 @@ ABOUT_ITSELF = set(Exporter(created=0).families())
 INSTRUMENTS = (*v.INSTRUMENTS, *v.GAUGES)
 REQUESTS = set(chain.from_iterable(map(series_of, INSTRUMENTS)))
 RECORDED = {rule["record"] for group in RULES["groups"] for rule in group["rules"]}
-KNOWN = ABOUT_ITSELF | REQUESTS | RECORDED | NOT_OURS
+OF_ALERTS = {
+    rule["record"]
+    for file in (ROOT / "rules" / "generated" / "prometheus").glob("*.yaml")
+    for rule in rules_in(file.read_text())
+    if "record" in rule
+}
+KNOWN = ABOUT_ITSELF | REQUESTS | RECORDED | OF_ALERTS | NOT_OURS
 
 KNOWN_LABELS = (
     {prometheus_label(name) for name in v.IDENTITY}

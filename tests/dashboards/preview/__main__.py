@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.dashboards.built import DIRECTORY, NAMES, ROOT
+from tests.dashboards.built import DIRECTORY, NAMES, recordings
 from tests.dashboards.grafana import Dashboard, Json, Span
 from tests.dashboards.history import Request, Scraped, Scrapes, backfill, backfill_rules
 from tests.dashboards.preview.traffic import DAY, HOUR, MINUTE, requests
@@ -75,9 +75,7 @@ def _fill(directory: Path, server: Path, made: list[Request]) -> None:
     data, promtool = directory / "data", program("promtool")
     exporter = Scraped(BEGAN - DAY, made, {BEGAN: "gateway-0:9478"})
     backfill(promtool, _with_alerts(Scrapes(BEGAN, NOW).lines([exporter])), data)
-    rules = ROOT / "rules" / "dashboards.rules.yaml"
-    with Prometheus(server, directory, "{}") as prometheus:
-        backfill_rules(promtool, rules, prometheus.url, data, BEGAN, NOW)
+    backfill_rules(directory, recordings(), BEGAN, NOW)
 
 
 def _with_alerts(lines: Iterator[str]) -> Iterator[str]:
