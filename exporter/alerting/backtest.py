@@ -5,18 +5,20 @@ therefore do not overlap here, where rules look at them each interval: an alert 
 periods in a row can fire up to one period earlier or later.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from exporter.alerting.definitions import Alert, Definitions, label_of
+from exporter.alerting.burning import Burning, burning
+from exporter.alerting.definitions import Alert, Definitions
 from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import WithoutRecords
 from exporter.alerting.rules import offset_of, watch
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.words import SEVERITIES
 from exporter.quantities import Duration
+
+DAY_S = 86_400
 
 _COLUMNS = 72
 _SHADES = "·░▒▓█"
@@ -29,12 +31,14 @@ class Outcome:
 
     Attributes:
         firing: of each series, for each period whether it fired.
+        start: when the first period began, in epoch seconds.
         period_s: in seconds.
     """
 
     name: str
     severity: str
     firing: Mapping[Labels, Sequence[bool]]
+    start: float
     period_s: float
 
     @property
@@ -79,22 +83,22 @@ def backtest(
         PrometheusFailed: it cannot be reached, or refuses an expression.
     """
     for alert in definitions.alerts:
-        yield from _outcomes(alert, definitions, prometheus, end, days)
+        yield from _outcomes(alert, prometheus, end, days)
+    for slo in definitions.slos:
+        yield from _burnt(burning(slo, prometheus, end, days * DAY_S), end)
 
 
-def _outcomes(
-    alert: Alert, definitions: Definitions, prometheus: Prometheus, end: float, days: float
-) -> Iterator[Outcome]:
-    metric, watched = alert.meaning(), watch(alert)
-    records = WithoutRecords(definitions.interval)
-    step_s = max(float(alert.period), float(definitions.interval))
+def _outcomes(alert: Alert, prometheus: Prometheus, end: float, days: float) -> Iterator[Outcome]:
+    metric, level = alert.meaning(), watch(alert).narrowed
+    step_s = float(alert.period)
+    records = WithoutRecords(step_s)
     back = round(offset_of(alert) / step_s) if alert.against else 0
-    count = int(days * 86_400 / step_s)
+    count = int(days * DAY_S / step_s)
     start = end - (count - 1 + back) * step_s
-    value = records.value(metric.kind, watched.level, alert.period)
-    values = _of(alert, prometheus.over(value, start, end, step_s))
-    counted = records.traffic(metric, watched.level, alert.period)
-    traffic = _of(alert, prometheus.over(counted, start, end, step_s)) if counted else {}
+    value = records.value(metric.kind, level, step_s)
+    values = prometheus.over(value, start, end, step_s)
+    counted = records.traffic(metric, level, step_s)
+    traffic = prometheus.over(counted, start, end, step_s) if counted else {}
     for severity in SEVERITIES:
         if (threshold := alert.severities.get(severity)) is not None:
             judge = _Judge(alert, threshold, back)
@@ -102,24 +106,22 @@ def _outcomes(
                 labels: judge.firing(series, traffic.get(labels, {}), count)
                 for labels, series in values.items()
             }
-            yield Outcome(alert.name, severity, firing, step_s)
+            yield Outcome(alert.name, severity, firing, end - count * step_s, step_s)
 
 
-def _of(alert: Alert, values: Mapping[Labels, dict[int, float]]) -> dict[Labels, dict[int, float]]:
-    """Those series that a definition's scope lets in."""
-    wanted = {matcher.label: matcher for matcher in watch(alert).matchers}
-    kept = {label_of(word) for word in alert.grouping}
-    chosen = {}
-    for labels, series in values.items():
-        named = dict(labels)
-        if all(
-            re.fullmatch(each.value, named.get(label, ""))
-            if each.operator == "=~"
-            else each.value == named.get(label, "")
-            for label, each in wanted.items()
-        ):
-            chosen[tuple(pair for pair in labels if pair[0] in kept)] = series
-    return chosen
+def _burnt(past: Burning, end: float) -> Iterator[Outcome]:
+    """What the alerts of an objective would have done, by their long windows."""
+    longest = max((round(window.long / past.step_s) for window in past.windows()), default=0)
+    for window in past.windows():
+        firing = {
+            labels: [
+                past.fires(window, requests, step) for step in range(longest + 1, past.steps + 1)
+            ]
+            for labels, requests in past.requests.items()
+        }
+        start = end - (past.steps - longest) * past.step_s
+        name = f"{past.slo.name} {window.long}"
+        yield Outcome(name, window.severity, firing, start, past.step_s)
 
 
 @dataclass(frozen=True, slots=True)

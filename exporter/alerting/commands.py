@@ -13,6 +13,7 @@ from exporter.alerting.explain import explained, values_now
 from exporter.alerting.importers import KINDS, Hints, imported
 from exporter.alerting.metrics import METRICS
 from exporter.alerting.outputs import MADE_BY, files_of
+from exporter.alerting.picture import picture
 from exporter.alerting.prometheus import Prometheus
 from exporter.mistakes import unknown
 
@@ -89,20 +90,35 @@ def explain(name: str, definitions: Path, url: str | None) -> None:
         raise click.BadParameter(unknown(f"alert {name!r}", name, named))
     definition = named[name]
     click.echo(explained(definition, found))
-    if url is not None and isinstance(definition, Alert):
+    if url is not None:
         click.echo()
-        for line in values_now(definition, found, Prometheus(url)):
+        for line in values_now(definition, Prometheus(url)):
             click.echo(line)
 
 
 @alerts.command(name="backtest")
 @_definitions
 @click.option("--prometheus", "url", required=True, help="Address of a Prometheus.")
-@click.option("--days", default=7.0, show_default=True, help="How far to look back.")
-def backtest_(definitions: Path, url: str, days: float) -> None:
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 365, min_open=True),
+    default=7.0,
+    show_default=True,
+    help="How far to look back.",
+)
+@click.option(
+    "--picture",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="SVG file that shows when each fired, for a browser.",
+)
+def backtest_(definitions: Path, url: str, days: float, file: Path | None) -> None:
     """Tell how often each alert would have fired in a Prometheus's past."""
-    outcomes = backtest(load_definitions(definitions), Prometheus(url), time.time(), days)
-    click.echo(report(list(outcomes)))
+    end = time.time()
+    outcomes = list(backtest(load_definitions(definitions), Prometheus(url), end, days))
+    click.echo(report(outcomes))
+    if file is not None:
+        file.write_text(picture(outcomes, end, days))
 
 
 @alerts.command(name="import")

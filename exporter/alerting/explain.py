@@ -1,8 +1,10 @@
 """An alert in plain words, and what it sees now."""
 
+import time
 from collections.abc import Iterator
 
 from exporter.alerting import humanize
+from exporter.alerting.burning import burning
 from exporter.alerting.definitions import Alert, Definitions, Slo, spaced
 from exporter.alerting.metrics import Unit
 from exporter.alerting.objectives import (
@@ -10,8 +12,9 @@ from exporter.alerting.objectives import (
     burn_alerts,
     burn_windows,
     least_traffic_of,
+    looked_at,
 )
-from exporter.alerting.prometheus import Prometheus
+from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import Records, WithoutRecords
 from exporter.alerting.rules import alerts_of, watch
 from exporter.alerting.thresholds import text_of
@@ -82,21 +85,39 @@ def _slo_in_words(slo: Slo) -> Iterator[str]:
         )
 
 
-def values_now(alert: Alert, definitions: Definitions, prometheus: Prometheus) -> Iterator[str]:
-    """What an alert's metric is now, for each that is kept apart; from the counters alone.
+def values_now(definition: Alert | Slo, prometheus: Prometheus) -> Iterator[str]:
+    """What is watched is now, for each that is kept apart; from the counters alone.
 
     Raises:
         PrometheusFailed: it cannot be reached, or refuses the expression.
     """
-    metric, watched = alert.meaning(), watch(alert)
-    records = WithoutRecords(definitions.interval)
-    value = records.value(metric.kind, watched.level, alert.period)
+    if isinstance(definition, Slo):
+        yield from _burning_now(definition, prometheus)
+        return
+    metric, level = definition.meaning(), watch(definition).narrowed
+    value = WithoutRecords(definition.period).value(metric.kind, level, definition.period)
     found = prometheus.now(value)
     if not found:
-        yield f"now: no value over the last {Duration(alert.period)}"
+        yield f"now: no value over the last {Duration(definition.period)}"
     for labels, seen in sorted(found.items()):
-        who = ", ".join(text for _, text in labels) or "all"
-        yield f"now: {who}: {_spoken(seen, metric.unit)}"
+        yield f"now: {_named(labels)}: {_spoken(seen, metric.unit)}"
+
+
+def _burning_now(slo: Slo, prometheus: Prometheus) -> Iterator[str]:
+    past = burning(slo, prometheus, time.time())
+    if not past.requests:
+        yield "now: no requests"
+    for labels, requests in sorted(past.requests.items(), key=lambda pair: pair[0]):
+        shares = [
+            f"{humanize.percentage(share)} bad over {length}"
+            for length in looked_at(slo)
+            if (share := requests.share(past.steps, round(length / past.step_s))) is not None
+        ]
+        yield f"now: {_named(labels)}: {', '.join(shares) or 'no requests'}"
+
+
+def _named(labels: Labels) -> str:
+    return ", ".join(text for _, text in labels) or "all"
 
 
 def _spoken(value: float, unit: Unit) -> str:

@@ -143,9 +143,10 @@ class Records:
         if window_s == self.interval_s:
             return of_step
         if step_s > self.interval_s:
-            samples = self._range(self.amount(measure, level, step_s), length_s, step_s)
+            of_hour = self.amount(measure, level, step_s)
+            samples = q.select(of_hour, window_s=length_s, step_s=step_s)
         else:
-            samples = self._range(of_step, length_s)
+            samples = q.select(of_step, window_s=length_s)
         summed = q.call("sum_over_time", samples)
         return self._add(level, measure.name, f"delta{_spell(window_s)}", summed)
 
@@ -189,7 +190,8 @@ class Records:
         anew, so that its value is its growth. `last_over_time` bridges scrapes that failed.
         """
         series, interval = measure.series, self.interval_s
-        newest = q.call("last_over_time", q.select(series, matchers, window_s=LOOKBACK_S))
+        lookback_s = max(LOOKBACK_S, interval)
+        newest = q.call("last_over_time", q.select(series, matchers, window_s=lookback_s))
         before = q.call(
             "last_over_time",
             q.select(series, matchers, window_s=LOOKBACK_S, offset_s=interval),
@@ -201,10 +203,6 @@ class Records:
         )
         grouping = f"by ({', '.join(measure.by)})" if measure.by else f"without ({REPLICAS})"
         return Operand(f"sum {grouping} ({growth})")
-
-    def _range(self, expression: Promql, length_s: float, step_s: float = 0) -> Promql:
-        """The samples of a record within a time, or one of each step of it."""
-        return q.select(expression, window_s=length_s, step_s=step_s)
 
     def _divided(self, part: Measure, whole: Measure, level: Level, window_s: float) -> Promql:
         divisor = q.binary(self.amount(whole, level, window_s), ">", q.number(0))
@@ -229,13 +227,14 @@ def _spell(seconds: float) -> str:
 
 
 class WithoutRecords(Records):
-    """The same values from the counters alone, for a Prometheus that does not have the records."""
+    """The same values from the counters alone, for a Prometheus that does not have the records.
+
+    Attributes:
+        interval_s: the length of windows, whose ends tell what a counter grew by.
+    """
 
     def _add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
         return Operand(f"({expression})")
 
     def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:
         return self._counter(measure, matchers)
-
-    def _range(self, expression: Promql, length_s: float, step_s: float = 0) -> Promql:
-        return super()._range(expression, length_s, step_s or self.interval_s)

@@ -1,7 +1,7 @@
 """From definitions to groups of recording and alerting rules."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.alerting import promql as q
 from exporter.alerting.definitions import (
@@ -65,6 +65,11 @@ class Watch:
     def of(self, record: Promql, *more: Matcher, offset_s: float = 0) -> Promql:
         """The samples of a record that are this definition's."""
         return q.select(record, (*self.matchers, *more), offset_s=offset_s)
+
+    @property
+    def narrowed(self) -> Level:
+        """The level of these values alone, where there are no records that others read, too."""
+        return replace(self.level, matchers=(*self.level.matchers, *self.matchers))
 
 
 def watch(definition: Alert | Slo) -> Watch:

@@ -1,7 +1,9 @@
 """Alerts explained and tried out on what a real Prometheus remembers."""
 
+import re
 import time
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
@@ -29,6 +31,9 @@ alerts:
     against: previous_period
     period: 30m
     severities: {info: 100%}
+slos:
+  - {name: Budget, objective: 99%}
+  - {name: Elsewhere, objective: 99%, scope: {models: [other]}}
 """
 
 
@@ -59,17 +64,33 @@ def test_a_backtest_tells_when_alerts_would_have_fired(past: Prometheus, tmp_pat
     file.write_text(DEFINITIONS)
     days = str((HOURS - 1) / 24)
     asked = ["backtest", str(file), "--prometheus", past.url, "--days", days]
-    result = CliRunner().invoke(alerts, asked)
+    drawn = tmp_path / "backtest.svg"
+    result = CliRunner().invoke(alerts, [*asked, "--picture", str(drawn)])
     assert result.exit_code == 0, result.output
-    rows = {tuple(line.split()[:2]): line.split()[2:] for line in result.output.splitlines()[1:]}
+    rows = {
+        tuple(line[:42].rsplit(maxsplit=1)): line[42:].split()
+        for line in result.output.splitlines()[1:]
+    }
     fired, duration, picture = rows["ErrorRate", "warning"]
     assert fired == "1"
     assert duration in ("25m", "30m"), "the first of two windows does not fire yet"
     middle = picture.index("█")
     assert 0.3 < middle / len(picture) < 0.5
     assert set(picture) == {"·", "█"}
-    for quiet in (("ErrorRate", "critical"), ("OthersFail", "warning"), ("Doubled", "info")):
+    # Of an hour 14.4% bad ones are enough: the alert begins later, and ends soon after the trouble.
+    fired, duration, _ = rows["Budget 1h", "critical"]
+    assert fired == "1"
+    assert duration in ("10m", "15m", "20m")
+    for quiet in (
+        *(("ErrorRate", "critical"), ("OthersFail", "warning"), ("Doubled", "info")),
+        *(("Elsewhere 1h", "critical"), ("Elsewhere 3d", "warning")),
+    ):
         assert rows[quiet][:2] == ["0", "0s"]
+    bars = {bar[0].text for bar in ET.parse(drawn).iter("{http://www.w3.org/2000/svg}rect")}  # noqa: S314
+    assert {text.partition(":")[0] for text in bars if text} == {
+        *("ErrorRate warning busy", "Budget 1h critical busy", "Budget 6h critical busy"),
+        "Budget 3d warning busy",
+    }
 
 
 def test_an_alert_is_explained_with_its_value_now(past: Prometheus, tmp_path: Path) -> None:
@@ -86,6 +107,15 @@ def test_an_alert_is_explained_with_its_value_now(past: Prometheus, tmp_path: Pa
         "a window counts when it holds 20 requests or more.\n"
     )
     assert result.output.endswith("now: busy: 0%\n")
+    others = ["explain", "OthersFail", str(file), "--prometheus", past.url]
+    assert CliRunner().invoke(alerts, others).output.endswith("now: no value over the last 5m\n")
+    budget = ["explain", "Budget", str(file), "--prometheus", past.url]
+    told = CliRunner().invoke(alerts, budget).output.splitlines()[-1]
+    assert re.fullmatch(
+        r"now: busy: 0% bad over 5m, 0% bad over 30m, 0% bad over 1h, 4\.\d+% bad over 6h, "
+        r"4\.\d+% bad over 3d",
+        told,
+    )
 
 
 def test_a_prometheus_that_does_not_answer_is_named(tmp_path: Path, free_port: int) -> None:

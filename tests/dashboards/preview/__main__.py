@@ -13,7 +13,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.dashboards.built import DIRECTORY, NAMES, recordings
+from exporter.alerting import prometheus as alerting
+from exporter.alerting.backtest import backtest
+from exporter.alerting.definitions import load_definitions
+from exporter.alerting.picture import picture
+from tests.dashboards.built import DIRECTORY, NAMES, ROOT, recordings
 from tests.dashboards.grafana import Dashboard, Json, Span
 from tests.dashboards.history import Request, Scraped, Scrapes, backfill, backfill_rules
 from tests.dashboards.preview.traffic import DAY, HOUR, MINUTE, requests
@@ -21,11 +25,14 @@ from tests.debian import program
 from tests.prometheus import Prometheus
 
 HERE = Path(__file__).parent
+DEFINITIONS = ROOT / "rules" / "alerts.yaml"
 
 NOW = 1_763_925_600.0 + 25 * MINUTE
 """2025-11-23, 19:25 UTC."""
 
 BEGAN = NOW - 52 * HOUR
+DAYS = 2
+"""Of the backtest."""
 WIDTHS = {"desktop": 1920, "laptop": 1366}
 
 ALERTS = (
@@ -42,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(name)
         made = requests(BEGAN - DAY, NOW)
-        inputs = _ask(directory, made)
+        inputs = _ask(directory, made, out / "backtest.svg")
         jobs = [
             (directory / f"{stem}.json", out / f"{stem}-{size}-{mode}.png", mode, str(width))
             for stem in inputs
@@ -62,12 +69,15 @@ def _draw(job: tuple[Path, Path, str, str]) -> None:
     subprocess.run(["pngquant", "--force", "--speed=1", "--output", picture, picture], check=True)
 
 
-def _ask(directory: Path, made: list[Request]) -> dict[str, str]:
-    """What there is to draw, by dashboard."""
+def _ask(directory: Path, made: list[Request], past: Path) -> dict[str, str]:
+    """What there is to draw, by dashboard; a backtest is a picture already."""
     server = program("prometheus")
     if not (directory / "data").exists():
         _fill(directory, server, made)
     with Prometheus(server, directory, "{}") as prometheus:
+        asked = alerting.Prometheus(prometheus.url)
+        outcomes = list(backtest(load_definitions(DEFINITIONS), asked, NOW, DAYS))
+        past.write_text(picture(outcomes, NOW, DAYS))
         return {stem: json.dumps(_input(stem, prometheus, made)) for stem in NAMES}
 
 
