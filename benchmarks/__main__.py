@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
         lambda: importlib.import_module("benchmarks.proxy_streams").measure(),
     ),
     "otlp": ("OTLP", lambda: importlib.import_module("benchmarks.otlp").measure()),
+    "scale": ("Many gateways", lambda: importlib.import_module("benchmarks.scale").measure()),
 }
 """Modules that import much are imported late: a child's peak memory begins with its parent's."""
 

@@ -30,6 +30,7 @@ class Daemon:
         flags: Sequence[str] = (),
         command: str = "run",
         log: Path | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "exporter"),
     ) -> None:
         """Start it; its log goes beside the configuration unless it is to go elsewhere."""
         self.address = address or f"127.0.0.1:{free_port()}"
@@ -41,7 +42,7 @@ class Daemon:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "exporter", command, *arguments),
+                    *(*program, command, *arguments),
                     *(f"--web.listen-address={self.address}", *flags),
                 ],
                 stdout=output,

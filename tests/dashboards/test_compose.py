@@ -1,6 +1,7 @@
 """The compose stack hangs together: what it mounts is there, and is what the programs take."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+import exporter
+from tests.daemon import Daemon
 from tests.dashboards.built import NAMES, ROOT
+from tests.waiting import wait_until
 
 STACK = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
@@ -33,6 +37,36 @@ def test_everything_that_is_mounted_is_there(service: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_nothing_is_reachable_from_another_machine(service: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[service]["ports"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_image_is_of_a_version(service: str) -> None:
+    assert re.fullmatch(r"\S+:v?\d+\.\d+\.\d+", SERVICES[service]["image"])
+
+
+def test_every_volume_is_named_and_used() -> None:
+    named = {source for service in SERVICES for source in mounts(service).values()}
+    assert {source for source in named if not source.startswith("./")} == set(STACK["volumes"])
+
+
+def test_grafana_shows_everything_and_lets_nobody_change_it() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+
+
+def test_the_exporter_runs_what_its_image_has(tmp_path: Path) -> None:
+    service = SERVICES["exporter"]
+    assert service["image"] == f"llm-gateway-exporter:{exporter.__version__}"
+    demo, *flags = service["command"]
+    (state,) = [inside for inside, source in mounts("exporter").items() if source == "exporter"]
+    assert f"--dir={state}" in flags
+    here = [flag.replace(state, str(tmp_path / "state")) for flag in flags]
+    mine = [flag for flag in here if not flag.startswith("--web.listen-address")]
+    with Daemon(None, command=demo, flags=mine, log=tmp_path / "log") as daemon:
+        daemon.wait_ready()
+        wait_until(lambda: daemon.total("llm_gateway_requests_total") > 0, what="traffic")
 
 
 def test_prometheus_takes_its_configuration_and_the_rules(promtool: Path, tmp_path: Path) -> None:
