@@ -67,12 +67,13 @@ class Gateway:
         figures |= {"latency": latency, "time_to_first_token": latency * 0.3}
         figures |= {"input_tokens": tokens[0], "output_tokens": tokens[1]}
         figures |= {"total_tokens": tokens.sum(axis=0), "cached_input_tokens": tokens[0] // 3}
+        ids = [f"req_{digits}" for digits in _hex(draw.bytes(16 * size))]
         return Batch(
             kinds=self.kinds,
             kind=model * 32 + status * 8 + draw.integers(0, 8, size),
             numbers=Columns(**figures),
-            request_id=[f"req_{digits}" for digits in _hex(draw.bytes(16 * size))],
-            trace_id=[""] * size,
+            request_ids=lambda: ids,
+            trace_ids=lambda: [""] * size,
             start_times=lambda: starts,
         )
 
@@ -160,7 +161,7 @@ def _fill(directory: Path, now: float) -> list[str]:
         starts = now - DAYS * DAY_S * (1 - rows / ROWS)
         clock[0] = float(starts[-1])
         made = gateway.batch(starts)
-        ids.append(made.request_id[first % len(rows)])
+        ids.append(made.request_ids()[first % len(rows)])
         log.add("benchmark", made)
         if first // BATCH % BATCHES_A_COMMIT == 0 or first + BATCH >= ROWS:
             batch += 1

@@ -269,9 +269,8 @@ class Accountant:
         latency = batch.numbers.latency[newest]
         ends = batch.start_times()[newest] + np.nan_to_num(latency)
         ends[~((ends >= 0) & (ends < LATEST_TIME))] = np.nan
-        requests = [
-            *zip(batch.request_id[newest], batch.trace_id[newest], ends.tolist(), strict=True)
-        ]
+        ids = batch.request_ids()[newest], batch.trace_ids()[newest]
+        requests = [*zip(*ids, ends.tolist(), strict=True)]
         found = []
         for account, values in (
             (t.DURATION, latency),

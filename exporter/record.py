@@ -173,16 +173,17 @@ class Batch:
     Attributes:
         kinds: the table that `kind` points into.
         kind: shape (records,).
-        request_id, trace_id: "" where unknown.
-        start_times: makes the column of Unix seconds, NaN where unknown; a call, because parsing
-            times costs as much as all the rest and only some readers want it.
+        request_ids, trace_ids: make the columns of ids, "" where unknown; calls, because only some
+            readers want them, and a log that is read for its series alone goes faster without.
+        start_times: makes the column of Unix seconds, NaN where unknown; parsing times costs as
+            much as all the rest.
     """
 
     kinds: Kinds
     kind: Indices
     numbers: Columns
-    request_id: Sequence[str]
-    trace_id: Sequence[str]
+    request_ids: Callable[[], Sequence[str]]
+    trace_ids: Callable[[], Sequence[str]]
     start_times: Callable[[], Numbers]
 
     def __len__(self) -> int:
@@ -199,8 +200,8 @@ class Batch:
             kinds=kinds,
             kind=kind,
             numbers=normalised(numbers, kinds.traits_of(kind)),
-            request_id=request_ids,
-            trace_id=trace_ids,
+            request_ids=lambda: request_ids,
+            trace_ids=lambda: trace_ids,
             start_times=lambda: started,
         )
 
@@ -211,20 +212,24 @@ class Batch:
             kinds=self.kinds,
             kind=self.kind[rows],
             numbers=self.numbers.take(rows),
-            request_id=[self.request_id[row] for row in chosen],
-            trace_id=[self.trace_id[row] for row in chosen],
+            request_ids=lambda: _taken(self.request_ids(), chosen),
+            trace_ids=lambda: _taken(self.trace_ids(), chosen),
             start_times=lambda: self.start_times()[rows],
         )
 
     def records(self) -> Iterator["Record"]:
         """The same, one by one, for people to read."""
         columns = [getattr(self.numbers, name).tolist() for name in COLUMN_NAMES]
-        texts = (self.request_id, self.trace_id, self.start_times().tolist())
+        texts = (self.request_ids(), self.trace_ids(), self.start_times().tolist())
         for number, request_id, trace_id, start, *values in zip(
             self.kind.tolist(), *texts, *columns, strict=True
         ):
             known = [None if value != value else value for value in (start, *values)]
             yield Record(request_id, trace_id, self.kinds[number], *known)
+
+
+def _taken(column: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
+    return [column[row] for row in rows]
 
 
 class Record(NamedTuple):

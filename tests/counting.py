@@ -62,8 +62,8 @@ def a_batch(kinds: Kinds, records: Sequence[Record]) -> Batch:
         kinds=kinds,
         kind=np.array([kinds.number(record.kind) for record in records], np.int64),
         numbers=Columns(*map(column, COLUMN_NAMES)),
-        request_id=[record.request_id for record in records],
-        trace_id=[record.trace_id for record in records],
+        request_ids=lambda: [record.request_id for record in records],
+        trace_ids=lambda: [record.trace_id for record in records],
         start_times=lambda: column("start_time"),
     )
 

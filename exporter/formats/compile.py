@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exporter.formats import values
 from exporter.formats.json_lines import JsonLines
-from exporter.formats.lines import BAD_VALUE, NO_STATUS, Column, Lines, Rejected
+from exporter.formats.lines import BAD_VALUE, NO_STATUS, Column, Lines, Rejected, pieces
 from exporter.formats.readers import Compiler, Keys, RawKey
 from exporter.formats.spec import FormatSpec
 from exporter.formats.text_lines import LogfmtLines, TextLines
@@ -31,6 +32,13 @@ from exporter.record import (
     Numbers,
     normalised,
 )
+
+PIECE = 256 << 10
+"""Bytes decoded at once: what was made of them is still in the processor's cache when it is read,
+and its memory when it is written for the next ones."""
+
+ENOUGH_ROWS = 256
+"""Rows whose columns are worth making: of fewer, to begin a column costs more than to fill it."""
 
 MOST_RAW_KEYS = 65_536
 """Raw keys that are remembered; a client who invents names must not fill the memory."""
@@ -87,15 +95,15 @@ class Decoder:
         self._start = compiler.instants(fields.start_time)
         self._end = compiler.instants(fields.end_time)
         self._lines = _lines(spec, compiler)
+        self._wanted = compiler.wanted
 
     def decode(self, data: bytes) -> Decoded:
         """The records in whole lines, each ended by a newline."""
         rejected: Counter[str] = Counter()
-        rows = self._lines.rows(data, rejected)
-        lines = len(rows) + rejected.total()
-        columns = self._lines.columns(rows)
-        kind = self._kinds_of(columns, len(rows))
-        figures = {name: read(columns, len(rows)) for name, read in self._figures.items()}
+        rows, columns = self._read(data, rejected)
+        lines = rows + rejected.total()
+        kind = self._kinds_of(columns, rows)
+        figures = {name: read(columns, rows) for name, read in self._figures.items()}
         is_record = kind >= 0
         is_sound = ~np.any([np.isinf(column) for column in figures.values()], axis=0)
         if not (is_record & is_sound).all():
@@ -107,6 +115,20 @@ class Decoder:
             columns = [[column[row] for row in kept.tolist()] for column in columns]
         skipped = lines - len(kind) - rejected.total()
         return Decoded(self._batch(kind, figures, columns), lines, skipped, rejected)
+
+    def _read(self, data: bytes, rejected: Counter[str]) -> tuple[int, Sequence[Column]]:
+        """How many lines can be read, and the columns of them."""
+        columns: list[list[Any]] = [[] for _ in self._wanted]
+        count = 0
+        rows: list[Any] = []
+        for piece in pieces(data, PIECE):
+            rows += self._lines.rows(piece, rejected)
+            if len(rows) >= ENOUGH_ROWS:
+                _append(columns, self._lines.columns(rows))
+                count += len(rows)
+                rows = []
+        _append(columns, self._lines.columns(rows))
+        return count + len(rows), columns
 
     def explain(self, line: bytes) -> str:
         """For a person: why a line that is not blank is rejected; holds nothing of the line."""
@@ -152,8 +174,8 @@ class Decoder:
             kinds=self._kinds,
             kind=kind,
             numbers=numbers,
-            request_id=self._request_id(columns, records),
-            trace_id=self._trace_id(columns, records),
+            request_ids=lambda: self._request_id(columns, records),
+            trace_ids=lambda: self._trace_id(columns, records),
             start_times=start_times,
         )
 
@@ -195,6 +217,11 @@ class _Resolved(dict[RawKey, int]):
         if all(len(part) <= values.LONGEST_NAME for part in key if isinstance(part, str)):
             self[key] = number
         return number
+
+
+def _append(columns: Sequence[list[Any]], more: Sequence[Column]) -> None:
+    for column, values_ in zip(columns, more, strict=True):
+        column.extend(values_)
 
 
 def _lines(spec: FormatSpec, compiler: Compiler) -> Lines:

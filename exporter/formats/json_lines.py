@@ -26,6 +26,10 @@ from exporter.formats.lines import (
     not_blank,
 )
 from exporter.formats.paths import Path
+from exporter.record import Indices
+
+LONG_LINE = 1024
+"""Bytes from which on it is faster to look for one newline after another than for all at once."""
 
 _OPEN, _CLOSE, _NEWLINE = b"{}\n"
 _SCALAR: Any = str | int | float | bool | None
@@ -110,12 +114,23 @@ def _lines_that_look_like_objects(data: bytes) -> int:
     JSON has no newline within a string, and no } and { side by side within an object or list. So
     where as many objects are found in a block as it has such lines, there is one in each.
     """
-    octets = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(octets == _NEWLINE)
+    octets, ends = np.frombuffer(data, np.uint8), _ends_of_lines(data)
     if not len(ends) or ends[-1] != len(data) - 1 or octets[0] != _OPEN:
         return 0
     whole = (octets[ends - 1] == _CLOSE).all() and (octets[ends[:-1] + 1] == _OPEN).all()
     return len(ends) if whole else 0
+
+
+def _ends_of_lines(data: bytes) -> Indices:
+    """Where the newlines are."""
+    end = data.find(b"\n")
+    if end < LONG_LINE:
+        return np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+    ends = []
+    while end >= 0:
+        ends.append(end)
+        end = data.find(b"\n", end + 1)
+    return np.array(ends)
 
 
 class _Place:

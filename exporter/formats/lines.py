@@ -82,3 +82,12 @@ def not_blank(data: bytes) -> Iterator[bytes]:
     for line in data.split(b"\n"):
         if stripped := line.strip(BLANK).removeprefix(BYTE_ORDER_MARK):
             yield stripped
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """The lines in `data`, as many at a time as are in `size` bytes, but one at least."""
+    start = 0
+    while start < len(data):
+        end = data.rfind(b"\n", start, start + size) + 1 or data.find(b"\n", start) + 1
+        yield data[start : end or len(data)]
+        start = end or len(data)

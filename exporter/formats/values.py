@@ -1,7 +1,7 @@
 """Values of a line as names, figures and instants: units, durations in strings, every time."""
 
 import re
-from array import array
+import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -98,18 +98,20 @@ def scaled(figure: F, scale: float) -> F:
 
 
 def _plain(column: Sequence[Any]) -> Numbers | None:
-    """A column of numbers and None as an array, None where there is anything else.
-
-    `array` is several times faster than numpy with Python's numbers, and does not read strings.
-    """
+    """A column of numbers and None as an array, None where there is anything else."""
     try:
-        return np.array(array("d", column))
-    except (TypeError, OverflowError):
+        return _packed(column)
+    except (struct.error, OverflowError):
         pass
     try:
-        return np.array(array("d", [nan if value is None else value for value in column]))
-    except (TypeError, OverflowError):
+        return _packed([nan if value is None else value for value in column])
+    except (struct.error, OverflowError):
         return None
+
+
+def _packed(column: Sequence[float]) -> Numbers:
+    """Numbers as an array: `struct` is faster at it than numpy, and reads no strings."""
+    return np.frombuffer(bytearray(struct.pack(f"{len(column)}d", *column)), np.float64)
 
 
 def _figure(value: object, scale: float, absent: AbsentValues) -> float:

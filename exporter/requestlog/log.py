@@ -208,7 +208,7 @@ class RequestLog:
             if column.name in figures
             and (stored := column.stored(figures[column.name])) is not None
         }
-        texts = {"request_id": batch.request_id, "trace_id": batch.trace_id}
+        texts = {"request_id": batch.request_ids(), "trace_id": batch.trace_ids()}
         whole = _Part(source, batch.kinds, batch.kind, numbers, texts)
         days = np.floor_divide(starts, DAY_S)
         if days.min() == days.max():

@@ -140,8 +140,8 @@ class Exporter:
             kinds=self._kinds,
             kind=np.array([self._kinds.number(request.kind) for request in requests]),
             numbers=Columns(**{name: column(name) for name in COLUMN_NAMES}),
-            request_id=[f"request-{end:.3f}" for end in ends],
-            trace_id=[""] * len(requests),
+            request_ids=lambda: [f"request-{end:.3f}" for end in ends],
+            trace_ids=lambda: [""] * len(requests),
             start_times=lambda: np.array(ends) - column("latency"),
         )
 

@@ -3,7 +3,8 @@
 import pytest
 
 from exporter.formats import readers
-from exporter.formats.compile import Decoder
+from exporter.formats.compile import PIECE, Decoder
+from exporter.formats.json_lines import LONG_LINE
 from exporter.formats.spec import FormatSpec
 from exporter.record import Kinds
 from tests.formats.reading import Line, data, decode, mapping, record, records
@@ -20,9 +21,9 @@ fields:
 GOOD = '{"id":"a","model":"m","status":200,"took":5,"usage":{"in":3,"out":4}}'
 
 
-def rejected(*lines: Line, spec: FormatSpec = PLAIN) -> dict[str, int]:
+def rejected(*lines: Line, spec: FormatSpec = PLAIN, good: str = GOOD) -> dict[str, int]:
     """Reasons of the lines, which stand between two good ones."""
-    decoded = decode(spec, GOOD, *lines, GOOD)
+    decoded = decode(spec, good, *lines, good)
     assert len(decoded.batch) == decoded.lines - decoded.rejected.total() - decoded.skipped
     return dict(decoded.rejected)
 
@@ -126,12 +127,16 @@ def test_torn_lines_that_fuse_to_an_object_are_two_rejected_lines() -> None:
     assert rejected('{"id":"a",', '"status":200}') == {"invalid_json": 2}
 
 
-def test_an_object_over_two_lines_beside_two_on_one_line_is_not_taken_for_three_records() -> None:
+@pytest.mark.parametrize("prompt", ["", "x" * LONG_LINE], ids=["short", "long"])
+def test_an_object_over_two_lines_beside_two_on_one_line_is_not_taken_for_three_records(
+    prompt: str,
+) -> None:
+    good = GOOD.replace("}}", '},"prompt":"' + prompt + '"}')
     two = '{"id":"c","status":200}{"id":"d","status":200}'
-    assert rejected('{"id":"a",', '"status":200}', two) == {"invalid_json": 3}
-    assert rejected("", two) == {"invalid_json": 1}
-    assert rejected('{"a":{}', ',"status":200}', two) == {"invalid_json": 3}
-    assert rejected('{"a":', '{"b":1},"status":200}', two) == {"invalid_json": 3}
+    assert rejected('{"id":"a",', '"status":200}', two, good=good) == {"invalid_json": 3}
+    assert rejected("", two, good=good) == {"invalid_json": 1}
+    assert rejected('{"a":{}', ',"status":200}', two, good=good) == {"invalid_json": 3}
+    assert rejected('{"a":', '{"b":1},"status":200}', two, good=good) == {"invalid_json": 3}
 
 
 def test_a_torn_string_does_not_swallow_the_next_line() -> None:
@@ -238,3 +243,22 @@ def test_a_value_that_is_absent_in_some_lines_is_found_in_the_others() -> None:
     assert [each.latency for each in found] == [0.001, None, 0.003, 0.007]
     assert [each.input_tokens for each in found] == [1, None, 4, None]
     assert [each.output_tokens for each in found] == [2, None, None, None]
+
+
+def test_a_block_of_many_pieces_is_read_as_a_whole() -> None:
+    """It is decoded a piece at a time: each line counts once, wherever the pieces begin."""
+    lines: list[dict[str, object]] = [
+        {"id": str(number), "status": 200, "took": number + 1} for number in range(20_000)
+    ]
+    lines[7_000]["prompt"] = "x" * 2 * PIECE
+    lines[9_000]["took"] = "5s"
+    lines[11_000]["took"] = None
+    block = data(*lines[:15_000], "{", *lines[15_000:])
+    decoded = Decoder(PLAIN, Kinds()).decode(block)
+    found = list(decoded.batch.records())
+
+    assert len(block) > 5 * PIECE
+    assert (decoded.lines, dict(decoded.rejected)) == (20_001, {"invalid_json": 1})
+    assert [each.request_id for each in found] == [line["id"] for line in lines]
+    assert [each.latency for each in found[8_999:9_002]] == [9.0, 5.0, 9.002]
+    assert found[11_000].latency is None

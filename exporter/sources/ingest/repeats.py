@@ -73,7 +73,7 @@ def digests_of(batch: Batch) -> Iterable[bytes | None]:
     The id alone would not do: clients choose ids at some gateways, and may use one twice.
     """
     figures = zip(
-        batch.request_id,
+        batch.request_ids(),
         batch.kind.tolist(),
         batch.start_times().tolist(),
         batch.numbers.latency.tolist(),

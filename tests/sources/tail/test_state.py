@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from exporter.errors import StateError
+from exporter.sources.tail.content import BLOCK
 from exporter.sources.tail.record import encode
 from tests.sources.tail.driver import Tail, append, line, lines
 
@@ -99,7 +100,7 @@ def test_a_budget_is_kept_and_shared(running_tail: Tail, tmp_path: Path) -> None
     running_tail.time.now += 1
     paths = []
     for _ in range(4):
-        blocks = list(running_tail.source.read(1 << 20))
-        assert sum(len(block.data) for block in blocks) <= 2 << 20
+        blocks = list(running_tail.source.read(BLOCK))
+        assert sum(len(block.data) for block in blocks) <= 2 * BLOCK
         paths += [Path(block.path).name for block in blocks]
     assert paths.count("a.log") == paths.count("b.log")
