@@ -243,7 +243,8 @@ def measure(minutes: float) -> str:
         config.write_text(
             f"state_dir: {directory}/state\nsources: [{{name: edge, proxy: {proxy}}}]\n"
         )
-        with Daemon(config).wait_ready() as daemon:
+        with Daemon(config) as daemon:
+            wait_until(daemon.is_ready, 300, "the daemon to become ready")
             pid = daemon.process.pid
             before = _descriptors(pid)
             sent, resident = asyncio.run(_storm(port, pid, minutes * 60))
