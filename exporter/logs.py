@@ -24,17 +24,25 @@ _BARE_VALUE = re.compile(r'[^\s"=\\]+')
 _NOT_IN_KEYS = re.compile(r"[^\w.-]", re.ASCII)
 
 
-def configure(level: Level, format: Format) -> None:
+def configure(level: Level, format: Format, **always: object) -> None:
     """Send structlog's and the standard library's loggers to standard error, from `level` up.
 
     Timestamps are UTC, RFC 3339. Calling it again replaces what was set before.
+
+    Args:
+        always: what every line says as well.
     """
+
+    def add_always(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**event, **always}
+
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
+        add_always,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

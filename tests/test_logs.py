@@ -56,6 +56,16 @@ def test_a_line_says_when_how_bad_where_and_what(capsys: pytest.CaptureFixture[s
     }
 
 
+def test_what_a_process_always_says_stands_in_lines_of_every_logger(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info", "logfmt", worker=2)
+    structlog.get_logger("exporter.tail").info("rotated")
+    logging.getLogger("a.library").warning("rotated")
+    ours, library = map(read_logfmt, capsys.readouterr().err.splitlines())
+    assert ours["worker"] == library["worker"] == "2"
+
+
 def test_time_is_utc_in_rfc_3339(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "logfmt")
     structlog.get_logger("x").info("now")

@@ -164,7 +164,9 @@ class _Worker:
             try:
                 await asyncio.wait_for(asyncio.shield(self._task), limit_s)
             except TimeoutError:
-                log.warning("worker killed: its last commit did not succeed in time")
+                log.warning(
+                    "worker killed: its last commit did not succeed in time", worker=self.number
+                )
                 self._kill()
                 await self._task
 

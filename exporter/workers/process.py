@@ -87,8 +87,7 @@ class Worker:
 
     def _configure(self, order: Configure) -> None:
         """Put an engine with this configuration in the place of the one before."""
-        logs.configure(order.log_level, order.log_format)
-        structlog.contextvars.bind_contextvars(worker=self._number)
+        logs.configure(order.log_level, order.log_format, worker=self._number)
         if self._engine is not None and self._has_begun and not self._engine.stop(RELOAD_LIMIT_S):
             raise ExporterError("what was read cannot be committed now")
         if self._store is None:
