@@ -204,16 +204,24 @@ def _committing(own: Own) -> list[PanelBuilder]:
         ),
         lines(
             About(
-                "Failed commits",
-                "A second. The batch is kept and tried again; a failure that lasts is a full "
-                "disk or a state directory that cannot be written.",
+                "Failed commits and workers",
+                "Failures a second, and workers that are down. The batch is kept and tried again; "
+                "a failure that lasts is a full disk or a state directory that cannot be written. "
+                "A worker that ended is started again: look at the log, and at the memory limit.",
                 "short",
                 width=6,
                 empty="None",
             ),
-            Query(own.trouble("commit_failures", "instance"), "{{instance}}"),
+            Query(own.trouble("commit_failures", "instance"), "{{instance}}: commits"),
+            Query(own.trouble("worker_restarts", "instance"), "{{instance}}: worker restarts"),
+            Query(_workers_down(own), "{{instance}}: workers down"),
         ),
     ]
+
+
+def _workers_down(own: Own) -> Promql:
+    down = binary(own.series(f"{PREFIX}worker_up").select(), "==", number(0))
+    return aggregate("count", down, by=("instance",))
 
 
 def _series(own: Own) -> list[PanelBuilder]:

@@ -362,7 +362,7 @@ EMPTY_FOR_A_REASON = {
     "Firing and pending": "nothing fires",
     "Alerts over time": "nothing fired",
     "Rejected lines by reason": "no line is rejected",
-    "Failed commits": "no commit fails",
+    "Failed commits and workers": "none fails",
     "Up": "what was pushed is not scraped",
     "State": "no state was corrupt",
     "Trouble with files": "there is none",
