@@ -1,101 +1,55 @@
 """The request log: what it costs to write, to keep, to search and to export; and all at once."""
 
-import resource
+import json
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from prometheus_client import CollectorRegistry
 
 from benchmarks import traffic
-from benchmarks.contest import contest, table
-from exporter.record import COLUMN_NAMES, Batch, Columns, Kind, Kinds
+from benchmarks.contest import contest, run, table
+from benchmarks.request_page import loads
+from benchmarks.request_rows import DAYS, MODELS, STRANGE_MODEL, STRANGER, Gateway, fill, open_log
 from exporter.requestlog.exports import EXPORT_FORMATS
-from exporter.requestlog.files import DAY_S
 from exporter.requestlog.filter import Filter
-from exporter.requestlog.log import RequestLog, RequestLogMetrics, Retention
 from exporter.requestlog.request import FIELDS
-from exporter.requestlog.search import RequestSearch
+from exporter.requestlog.search import Place, RequestSearch
 
 LINES = 400_000
 ROUNDS = 3
 
-ROWS = 10_000_000
-DAYS = 14
-BATCH = 8192
-BATCHES_A_COMMIT = 6
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+"""Rows of the log; the last one's is also what is exported and shown in a browser."""
 
-EXPORTED_DAYS = 2
-REPEATS = 100
+REPEATS = 60
+
+NO_BUDGET_S = 60.0
+"""For a search to come to its end, so that its time is known; the page gives it a second."""
+
+EXPORTED_DAYS = 1, 4
 
 LOAD_ROWS_A_SECOND = 10_000
 LOAD_S = 30
 
 
-class Gateway:
-    """Made-up requests: 40 models by Zipf, four statuses, eight teams, ids at random."""
-
-    def __init__(self) -> None:
-        self.kinds = Kinds()
-        self._draw = np.random.default_rng(1)
-        names = [
-            (f"model-{model}", status, f"team-{team}")
-            for model in range(40)
-            for status in (200, 429, 500, 503)
-            for team in range(8)
-        ]
-        for model, status, team in names:
-            error = "" if status == 200 else str(status)
-            kind = Kind(
-                *(model, model, "openai", "chat", status, error, True, False, "stop", (team,), "")
-            )
-            self.kinds.number(kind)
-
-    def batch(self, starts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Batch:
-        """One request for each start."""
-        draw, size = self._draw, len(starts)
-        model = (draw.zipf(1.5, size) - 1) % 40
-        status = draw.choice(4, size, p=[0.94, 0.03, 0.02, 0.01])
-        latency = draw.lognormal(0, 1, size)
-        figures = dict.fromkeys(COLUMN_NAMES, np.full(size, np.nan))
-        tokens = draw.integers(1, 5000, (2, size)).astype(np.float64)
-        figures |= {"latency": latency, "time_to_first_token": latency * 0.3}
-        figures |= {"input_tokens": tokens[0], "output_tokens": tokens[1]}
-        figures |= {"total_tokens": tokens.sum(axis=0), "cached_input_tokens": tokens[0] // 3}
-        ids = [f"req_{digits}" for digits in _hex(draw.bytes(16 * size))]
-        return Batch(
-            kinds=self.kinds,
-            kind=model * 32 + status * 8 + draw.integers(0, 8, size),
-            numbers=Columns(**figures),
-            request_ids=lambda: ids,
-            trace_ids=lambda: [""] * size,
-            start_times=lambda: starts,
-        )
-
-
-def _hex(data: bytes) -> Iterator[str]:
-    text = data.hex()
-    return (text[at : at + 32] for at in range(0, len(text), 32))
-
-
-def _log(directory: Path, clock: Callable[[], float]) -> RequestLog:
-    metrics = RequestLogMetrics(CollectorRegistry())
-    retention = Retention(DAYS, 1 << 40)
-    return RequestLog(
-        directory, retention, metrics, state="", batch=0, attributes=("team",), clock=clock
-    )
-
-
 def measure() -> str:
     """Markdown of all results."""
+    parts = [_ingest()]
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        return "\n\n".join([_ingest(), _searches(directory / "old"), _load(directory / "load")])
+        parts.append(_load(directory / "load"))
+        now, taken = time.time(), {}
+        for rows in SIZES:
+            requests = directory / str(rows) / "requests"
+            ids = fill(requests, rows, now)
+            taken[rows] = _searches(requests, ids, now)
+        parts += [_growth(taken, requests), _exports(requests, now), _page(requests, ids[-1])]
+    return "\n\n".join(parts)
 
 
 def _ingest() -> str:
@@ -118,100 +72,97 @@ def _ingest() -> str:
     return table(["", "thousand lines a CPU second", "times naive"], rows)
 
 
-def _searches(directory: Path) -> str:
-    now = time.time()
-    ids = _fill(directory, now)
-    size = sum(file.stat().st_size for file in directory.iterdir())
-    search = RequestSearch(directory)
+def _searches(requests: Path, ids: Sequence[str], now: float) -> dict[str, tuple[float, float]]:
+    """Median and 95th percentile of each search, milliseconds of CPU."""
+    search, draw = RequestSearch(requests), np.random.default_rng(2)
     last_hour = round((now - 3600) * 1e6)
-    draw = np.random.default_rng(2)
 
     def model() -> list[str]:
-        return [f"model-{(draw.zipf(1.5) - 1) % 40}"]
+        return [f"model-{(draw.zipf(1.5) - 1) % MODELS}"]
+
+    def an_id() -> Filter:
+        return Filter(request_id=ids[int(draw.integers(len(ids)))])
+
+    def a_time() -> Place:
+        return Place(round((now - draw.random() * DAYS * 86_400) * 1e6), "", -1)
 
     rarest = Filter(models=["model-39"], statuses=["503"], min_latency=2_000_000)
+    nowhere = Filter(models=[STRANGE_MODEL], attributes={"team": [STRANGER]})
+
+    def page(wanted: Filter, after: Place | None = None) -> None:
+        search.page(wanted, 100, after, NO_BUDGET_S)
+
     searches: dict[str, Callable[[], object]] = {
-        "newest 100": lambda: search.page(Filter(), 100),
-        "model and status, one hour": lambda: search.page(
-            Filter(earliest=last_hour, models=model(), statuses=["429"]), 100
+        "an id of any day": lambda: page(an_id()),
+        "newest 100": lambda: page(Filter()),
+        "model and status, one hour": lambda: page(
+            Filter(earliest=last_hour, models=model(), statuses=["429"])
         ),
-        "model and status, 14 days": lambda: search.page(
-            Filter(models=model(), statuses=["429"]), 100
-        ),
-        "the rarest model, status and latency, 14 days": lambda: search.page(rarest, 100),
-        "an id of any day": lambda: search.page(
-            Filter(request_id=ids[draw.integers(len(ids))]), 100
-        ),
-        "models with their requests, 14 days": lambda: search.counts(Filter()),
+        "model and status, 14 days": lambda: page(Filter(models=model(), statuses=["429"])),
+        "a page at a random time": lambda: page(Filter(), a_time()),
+        "the rarest model and status above 20 s": lambda: page(rarest),
+        "two names that all blocks have, and no request": lambda: page(nowhere),
+        "models and their requests, 14 days": lambda: search.counts(Filter(), NO_BUDGET_S),
     }
-    rows = [[name, *_times(work)] for name, work in searches.items()]
-    text = (
-        f"{ROWS:,} requests of {DAYS} days, {size / ROWS:.0f} bytes each with the index of ids.\n\n"
-    )
-    return text + table(["search", "p50, ms", "p95, ms"], rows) + "\n\n" + _exports(search, now)
+    return {name: _times(work) for name, work in searches.items()}
 
 
-def _fill(directory: Path, now: float) -> list[str]:
-    """Write and index the rows; some of their ids."""
-    gateway, clock = Gateway(), [now - DAYS * DAY_S]
-    log = _log(directory, lambda: clock[0])
-    ids, batch = [], 0
-    for first in range(0, ROWS, BATCH):
-        rows = np.arange(first, min(first + BATCH, ROWS))
-        starts = now - DAYS * DAY_S * (1 - rows / ROWS)
-        clock[0] = float(starts[-1])
-        made = gateway.batch(starts)
-        ids.append(made.request_ids()[first % len(rows)])
-        log.add("benchmark", made)
-        if first // BATCH % BATCHES_A_COMMIT == 0 or first + BATCH >= ROWS:
-            batch += 1
-            log.commit(batch)
-            log.committed()
-            log.tend()
-    clock[0] = now
-    for _ in range(ROWS // BATCH + 3 * DAYS):
-        log.tend()
-    log.close()
-    return ids
-
-
-def _times(work: Callable[[], object]) -> tuple[str, str]:
+def _times(work: Callable[[], object]) -> tuple[float, float]:
     taken = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began = time.thread_time()
         work()
-        taken.append((time.perf_counter() - began) * 1000)
+        taken.append((time.thread_time() - began) * 1000)
     cuts = statistics.quantiles(taken, n=20)
-    return f"{cuts[9]:.1f}", f"{cuts[18]:.1f}"
+    return cuts[9], cuts[18]
 
 
-def _exports(search: RequestSearch, now: float) -> str:
-    wanted = Filter(earliest=round((now - EXPORTED_DAYS * DAY_S) * 1e6))
-    rows = search.counts(wanted, budget_s=60).kinds.total()
+def _growth(taken: dict[int, dict[str, tuple[float, float]]], requests: Path) -> str:
+    rows = max(taken)
+    size = sum(file.stat().st_size for file in requests.iterdir())
+    header = ["search, CPU ms: median, p95", *(f"{count:,} rows" for count in taken)]
+    lines = [
+        [name, *(f"{of_size[name][0]:.1f}, {of_size[name][1]:.1f}" for of_size in taken.values())]
+        for name in taken[rows]
+    ]
+    return (
+        f"{DAYS} days; {size / rows:.0f} bytes a row with the index of ids at {rows:,} rows. "
+        f"{REPEATS} searches of each kind, to their end.\n\n{table(header, lines)}"
+    )
+
+
+def _exports(requests: Path, now: float) -> str:
     lines = []
-    for name, export in EXPORT_FORMATS.items():
-        before, began = _peak_mib(), time.process_time()
-        size = sum(len(chunk) for chunk in export.chunks(search.export(wanted), FIELDS))
-        taken = time.process_time() - began
+    for name in EXPORT_FORMATS:
+        export = [sys.executable, "-m", "benchmarks.request_export", str(requests), name, str(now)]
+        runs = [run([*export, str(days)]) for days in EXPORTED_DAYS]
+        told = json.loads(runs[-1].output)
         lines.append(
             [
                 name,
-                f"{rows / taken / 1000:.0f}",
-                f"{size / rows:.0f}",
-                f"{_peak_mib() - before:.0f}",
+                f"{told['rows'] / told['cpu_s'] / 1000:.0f}",
+                f"{told['bytes'] / told['rows']:.0f}",
+                *(f"{one.peak_mib:.0f}" for one in runs),
             ]
         )
-    header = ["export", "thousand requests a CPU second", "bytes each", "MiB more at the peak"]
-    return f"{rows:,} requests, all fields.\n\n" + table(header, lines)
+    header = ["export of all fields", "thousand rows a CPU second", "bytes a row"]
+    peaks = [f"peak MiB, days: {days}" for days in EXPORTED_DAYS]
+    return table([*header, *peaks], lines)
 
 
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _page(requests: Path, request_id: str) -> str:
+    lines = [
+        [name, f"{cuts[9]:.0f}", f"{cuts[18]:.0f}"]
+        for name, taken in loads(requests, request_id).items()
+        for cuts in [statistics.quantiles(taken, n=20)]
+    ]
+    header = [f"the page at {SIZES[-1]:,} rows, in Chromium", "median, ms", "p95, ms"]
+    return table(header, lines)
 
 
 def _load(directory: Path) -> str:
     """Commits each second at a steady rate, beside searches and an export without end."""
-    gateway, log = Gateway(), _log(directory, time.time)
+    gateway, log = Gateway(), open_log(directory, time.time)
     stop = threading.Event()
     search = RequestSearch(directory)
     searches: list[float] = []
