@@ -153,7 +153,7 @@ def test_live_shows_what_arrives(log: Logging, open_page: OpenPage) -> None:
 
 
 def test_details_are_told_as_a_list_and_as_json(log: Logging, open_page: OpenPage) -> None:
-    log.write(*some(3))
+    log.write(*some(3, cost=0.00001533))
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Details").nth(1).click()
     panel = page.locator("#panel")
@@ -167,6 +167,7 @@ def test_details_are_told_as_a_list_and_as_json(log: Logging, open_page: OpenPag
     )
     assert terms["Started"] == "2026-11-23 11:59:59.000 UTC"
     assert (terms["team"], terms["Latency"], terms["Error type"]) == ("blue", "100 ms", "none")
+    assert terms["Cost"] == "0.00001533"
     assert (terms["Output tokens"], terms["TTFT"]) == ("1", "not reported")
     panel.get_by_role("tab", name="JSON").click()
     assert json.loads(panel.locator("pre").inner_text())["attributes"] == {"team": "blue"}

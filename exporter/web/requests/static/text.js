@@ -28,7 +28,7 @@ export function duration(milliseconds) {
 }
 
 export function count(number) {
-  return number === null ? null : number.toLocaleString("en");
+  return number === null ? null : number.toLocaleString("en", { maximumFractionDigits: 9 });
 }
 
 // From RFC 3339 with microseconds; with the zone if `zoned`.
