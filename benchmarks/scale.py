@@ -80,8 +80,8 @@ def _samples(models: int) -> tuple[int, bytes]:
             kinds=kinds,
             kind=numbers,
             numbers=Columns(*columns),
-            request_id=[""] * len(found),
-            trace_id=[""] * len(found),
+            request_ids=lambda: [""] * len(found),
+            trace_ids=lambda: [""] * len(found),
             start_times=lambda: _column("start_time", len(found)),
         )
         tally.add(batch, Prices().estimate(batch))
