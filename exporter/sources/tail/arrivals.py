@@ -2,31 +2,26 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
 import structlog
 
 from exporter.sources.tail.complaints import Complaints
 from exporter.sources.tail.content import Content, Replaced, Unready
-from exporter.sources.tail.discovery import TRIED_AGAIN, Discovery, Found
+from exporter.sources.tail.discovery import TRIED_AGAIN, Found
 from exporter.sources.tail.fingerprint import NOTHING, STRONG, Mark
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.identity import Counted, Match, Original, counted, original_of, orphan_of
 from exporter.sources.tail.metrics import SourceMetrics
 from exporter.sources.tail.record import FileId, FileRecord
 from exporter.sources.tail.records import Records
-from exporter.sources.tail.roster import Roster, Rotations
+from exporter.sources.tail.roster import Roster
 from exporter.sources.tail.rotation import lineage_of
-from exporter.sources.tail.search import Search, Searches
 from exporter.sources.tail.settings import TailSettings
 from exporter.sources.tail.stranger import Opener, Stranger
 
 log = structlog.get_logger(__name__)
-
-
-ROUNDS = 3
-"""How often in a row files are decided on: what one turns out to be starts a search for others."""
 
 
 class Arrivals:
@@ -46,7 +41,6 @@ class Arrivals:
         settings: TailSettings,
         records: Records,
         roster: Roster,
-        discovery: Discovery,
         metrics: SourceMetrics,
         complaints: Complaints,
     ) -> None:
@@ -59,61 +53,43 @@ class Arrivals:
         self._complaints = complaints
         self._opener = Opener(settings.max_line_bytes)
         self._strangers: dict[FileId, Stranger] = {}
-        self._searches = Searches(records, roster, discovery)
         self._from_end: set[FileId] | None = None
 
     def __len__(self) -> int:
         return len(self._strangers)
 
-    def take_in(self, rotations: Rotations, now: float) -> None:
-        """Meet the files that the roster has found and does not follow, and decide on them."""
-        is_first = self._from_end is None
+    def take_in(self, new: Set[str], now: float) -> None:
+        """Meet the files that the roster has found and does not follow, and decide on them.
+
+        Args:
+            new: paths at which a file is there for the first time. What was rotated from there
+                before is left alone where no glob matches it, for nobody asked for it.
+        """
         if self._from_end is None:
             at_end = self._settings.start == "end" and not self._records.had_started
             self._from_end = set(self._roster.files if at_end else ())
         self._from_end &= self._roster.files.keys()
-        self._searches.expire(now)
-        until = now + self._settings.rotated_wait_s
-        for record in rotations.gone:
-            self._searches.begin_after(record, until)
-        for record in rotations.emptied:
-            self._searches.begin_after(record, until, is_place_known=False)
-        for path in self._roster.vacant_paths():
-            self._searches.begin_at(path, now)
+        for found in self._roster.rotated.values():
+            if lineage_of(found.path) in new and not self._records.at(found.file_id):
+                self._leave_alone(found)
+            elif found.state.size or self._records.at(found.file_id):
+                self._meet(found, now)
         for found in self._roster.files.values():
             self._meet(found, now)
-        self._look_at_known(now)
-        if is_first:
-            self._searches.begin_for_all(until=now)
         self.settle(now)
 
     def settle(self, now: float) -> None:
         """Decide on files as far as that can be done now."""
-        self._look_at_known(now)
-        for _ in range(ROUNDS):
-            if self._searches.is_due:
-                for found, search in self._searches.find():
-                    if not self._meet(found, now, search):
-                        self._searches.prolong(search, now + self._settings.rotated_wait_s)
-                self._look_at_known(now)
-            for stranger in sorted(self._strangers.values(), key=self._order):
-                with self._trying(stranger):
-                    self._decide(stranger, now)
-            if not self._searches.is_due:
-                break
-
-    def _look_at_known(self, now: float) -> None:
         self.unsettled = False
         for stranger in list(self._strangers.values()):
             with self._trying(stranger):
-                since = stranger.state
                 stranger.look(self._opener, now)
-                if stranger.state != since and not stranger.state.size:  # copied and truncated
-                    until = now + self._settings.rotated_wait_s
-                    self._searches.begin(stranger.found.path, until, since.modified_ns)
                 self._recognise(stranger, now)
                 if self._has_gone(stranger, now):
                     self._dismiss(stranger)
+        for stranger in sorted(self._strangers.values(), key=self._order):
+            with self._trying(stranger):
+                self._decide(stranger, now)
 
     @contextmanager
     def _trying(self, stranger: Stranger) -> Iterator[None]:
@@ -151,23 +127,37 @@ class Arrivals:
             found.path != lineage_of(found.path),
         )
 
-    def _meet(self, found: Found, now: float, search: Search | None = None) -> bool:
-        """Open a file to decide on it, unless that is done; whether it could be opened."""
+    def _meet(self, found: Found, now: float) -> None:
+        """Open a file to decide on it, unless that is done."""
         file_id = found.file_id
         if stranger := self._strangers.get(file_id):
             stranger.found = stranger.found._replace(path=found.path)
-            stranger.search = search
-        if stranger or self._roster.has(file_id) or self._roster.recognise_finished(found):
-            return True
+        elif not (self._roster.has(file_id) or self._roster.recognise_finished(found)):
+            fd = self._open(found)
+            if fd is not None:
+                from_end = self._from_end is not None and file_id in self._from_end
+                met = self._roster.looked_at
+                self._strangers[file_id] = Stranger(fd, found, met, now, from_end=from_end)
+
+    def _leave_alone(self, found: Found) -> None:
+        """Remember a file as read to its end; one that is compressed as what it is on disk."""
+        lineage, met = lineage_of(found.path), self._roster.looked_at
+        record = self._records.add(found.path, lineage, met, found.file_id)
+        self._roster.finish_as(record, found.state)
         fd = self._open(found)
         if fd is None:
-            return False
-        from_end = self._from_end is not None and file_id in self._from_end
-        met = self._roster.looked_at
-        self._strangers[file_id] = Stranger(fd, found, met, now, from_end=from_end, search=search)
-        if search is None and not self._records.at(file_id):
-            self._searches.begin_at(found.path, now + self._settings.rotated_wait_s)
-        return True
+            return
+        try:
+            content = self._opener.content(fd)
+            record.gzip = content is not None and content.gzip
+            if content is not None and not content.gzip:
+                length = content.length()
+                is_half = content.at(length - 1, 1) != b"\n"
+                self._records.place(record, content, length, skipping=is_half)
+        except OSError as error:
+            self._complaints.about(found.path, "read file", error, "left alone")
+        finally:
+            os.close(fd)
 
     def _open(self, found: Found) -> int | None:
         if not self._roster.make_room(len(self._strangers)):
@@ -219,16 +209,13 @@ class Arrivals:
         if known and known.counted.position == longest:
             self._go_on(stranger, content, known, now)
         elif match and match.counted.position == longest:
-            self._lose(records, stranger, now)
+            self._lose(records, stranger)
             self._take_over(stranger, content, match, now)
         elif original:
             self._decide_on_copy(stranger, content, original, known, now)
-        elif stranger.search is None or stranger.search.is_for(found):
-            self._lose(records, stranger, now)
-            self._count(stranger, content, Counted(0), now)
         else:
-            self._searches.refuse(found, stranger.search)
-            self._dismiss(stranger)
+            self._lose(records, stranger)
+            self._count(stranger, content, Counted(0), now)
 
     def _recognise(self, stranger: Stranger, now: float) -> None:
         """Go on in a file that is known by its inode and by enough of its content.
@@ -240,23 +227,23 @@ class Arrivals:
         matches = [] if content is None else self._matches(content, records)
         if not matches:
             is_empty = content is None
-            self._lose(
-                [one for one in records if not is_empty or one.head != NOTHING], stranger, now
-            )
+            self._lose([one for one in records if not is_empty or one.head != NOTHING], stranger)
         elif content is not None:
             record, kept = matches[0]
             if kept.position >= STRONG or kept.position < record.position:
                 self._go_on(stranger, content, matches[0], now)
 
     def _matches(self, content: Content, records: Iterable[FileRecord]) -> list[Match]:
-        """Those of the records whose content it is."""
+        """Those of the records whose content it is; a compressed one is never cut."""
         return [
             Match(record, kept)
             for record in records
-            if record.gzip == content.gzip and (kept := counted(record, content)) is not None
+            if record.gzip == content.gzip
+            and (kept := counted(record, content)) is not None
+            and (kept.position == record.position or not content.gzip)
         ]
 
-    def _lose(self, records: Iterable[FileRecord], stranger: Stranger, now: float) -> None:
+    def _lose(self, records: Iterable[FileRecord], stranger: Stranger) -> None:
         """The records' inode has another content: the file was truncated, or the inode reused."""
         for record in records:
             if record.position and record.path == stranger.found.path:
@@ -266,15 +253,14 @@ class Arrivals:
                     source=self._name,
                     path=record.path,
                 )
-            self._orphan(record, now)
+            self._orphan(record)
 
-    def _orphan(self, record: FileRecord, now: float) -> None:
+    def _orphan(self, record: FileRecord) -> None:
         """The content isn't where it was, but there may be a copy of it."""
         if record.head == NOTHING:
             self._records.forget(record)
         else:
             self._records.orphan(record)
-        self._searches.begin_after(record, now + self._settings.rotated_wait_s)
 
     def _is_orphan(self, record: FileRecord, file_id: FileId) -> bool:
         """Whether the record's content may stand in the file of this inode instead of its own."""
@@ -282,7 +268,7 @@ class Arrivals:
             return record.file_id != file_id  # it was in there, and is no more
         return not (
             self._roster.has(record.file_id)
-            or record.file_id in self._roster.files
+            or self._roster.is_there(record.file_id)
             or record.file_id in self._strangers
         )
 
@@ -341,10 +327,6 @@ class Arrivals:
                 self._records.forget(other)
         record, kept = match
         if kept == (record.position, record.skipping):
-            size, modified_ns = stranger.state
-            if size == kept.position and modified_ns != record.modified_ns:
-                until = now + self._settings.rotated_wait_s
-                self._searches.begin_after(record, until, is_place_known=False)
             self._records.rebind(record, stranger.found.path, stranger.found.file_id)
             self._follow(stranger, content, record, now)
             return
@@ -354,7 +336,7 @@ class Arrivals:
             source=self._name,
             path=record.path,
         )
-        self._orphan(record, now)
+        self._orphan(record)
         self._count(stranger, content, kept, now, record.marks)
 
     def _take_over(self, stranger: Stranger, content: Content, match: Match, now: float) -> None:

@@ -5,8 +5,7 @@ import glob
 import os
 import re
 import stat
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from exporter.sources.tail.complaints import Complaints
@@ -36,6 +35,20 @@ class Found(NamedTuple):
     state: State
 
 
+class Sweep(NamedTuple):
+    """What one look has found.
+
+    Attributes:
+        files: what the globs match, each once however often it is matched.
+        rotated: other files beside them that stood at their paths before, as their names tell.
+        fifos: paths of those that the globs match.
+    """
+
+    files: dict[FileId, Found]
+    rotated: dict[FileId, Found]
+    fifos: list[str]
+
+
 class Discovery:
     """Looks at directories."""
 
@@ -46,8 +59,15 @@ class Discovery:
         self._complaints = complaints
         self._real: dict[tuple[str, FileId], str] = {}
 
-    def sweep(self) -> tuple[dict[FileId, Found], list[str]]:
-        """The files that the globs match, each once however often it is matched, and the FIFOs."""
+    def sweep(self, lineages: Set[str], known: Callable[[int], Iterable[str]]) -> Sweep:
+        """See what is there now.
+
+        Args:
+            lineages: paths at which files stood a moment ago; what was rotated from there is
+                looked for, as for those that are there now.
+            known: the paths that files of an inode have had, for those that were given a name
+                which tells nothing.
+        """
         files: dict[FileId, Found] = {}
         fifos: list[str] = []
         real: dict[tuple[str, FileId], str] = {}
@@ -68,33 +88,33 @@ class Discovery:
                     path, "read what is no file", "a directory or device", TRIED_AGAIN
                 )
         self._real = real
-        return files, fifos
+        lineages = lineages | {lineage_of(found.path) for found in files.values()}
+        return Sweep(files, self._rotated(lineages, known, files), fifos)
 
-    def relatives(self, lineages: Mapping[str, set[FileId]]) -> Iterator[tuple[str, Found]]:
-        """Files in the directories of the lineages that were rotated from there.
-
-        Args:
-            lineages: the paths that files had before, with the files that are looked for under
-                whatever name.
-        """
-        by_directory: dict[str, list[str]] = defaultdict(list)
-        for lineage in lineages:
-            by_directory[os.path.dirname(lineage)].append(lineage)
-        for directory, members in by_directory.items():
-            wanted = {inode: lineage for lineage in members for _, inode in lineages[lineage]}
+    def _rotated(
+        self,
+        lineages: Set[str],
+        known: Callable[[int], Iterable[str]],
+        matched: Mapping[FileId, Found],
+    ) -> dict[FileId, Found]:
+        files: dict[FileId, Found] = {}
+        passed = {*lineages, *(found.path for found in matched.values())}
+        for directory in {os.path.dirname(lineage) for lineage in lineages}:
             try:
                 entries = list(os.scandir(directory))
             except OSError:  # gone, with all that was in it
                 continue
             for entry in entries:
-                lineage = lineage_of(entry.path)
-                if lineage not in lineages:
-                    lineage = wanted.get(entry.inode(), "")
-                if lineage and entry.path != lineage and not self._leaves_out(entry.path):
-                    info = self._stat(entry.path)
-                    if info and stat.S_ISREG(info.st_mode) and not entry.is_symlink():
-                        found = Found(entry.path, (info.st_dev, info.st_ino), State.of(info))
-                        yield lineage, found
+                path = entry.path
+                if path in passed or self._leaves_out(path) or entry.is_symlink():
+                    continue
+                if lineage_of(path) in lineages or not lineages.isdisjoint(known(entry.inode())):
+                    info = self._stat(path)
+                    if info and stat.S_ISREG(info.st_mode):
+                        file_id = info.st_dev, info.st_ino
+                        if file_id not in matched:
+                            files[file_id] = Found(path, file_id, State.of(info))
+        return files
 
     def _matches(self) -> list[str]:
         paths: set[str] = set()

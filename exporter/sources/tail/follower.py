@@ -77,10 +77,6 @@ class Follower:
             self.state = state
             self.at_end = False
 
-    def was_emptied_since(self, before: State) -> bool:
-        """Whether lines came and went since an earlier look: written, copied, truncated."""
-        return self.state != before and self.state.size == self.cursor <= before.size
-
     def read(self, now: float) -> bytes:
         """The next whole lines; b"" where there are none, or none worth having.
 

@@ -1,8 +1,7 @@
 """All that a source remembers, found again by inode or by content."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from exporter.sources.tail.content import Content, last_bytes
 from exporter.sources.tail.fingerprint import NOTHING, WINDOW, Mark, digest, mark
@@ -22,8 +21,8 @@ class Records:
     def __init__(self, known: Mapping[str, bytes]) -> None:
         self.had_started = bool(known)
         self._by_serial: dict[int, FileRecord] = {}
-        self._by_id: dict[FileId, list[FileRecord]] = {}
-        self._by_lineage: dict[str, dict[int, FileRecord]] = {}
+        self._by_inode: dict[int, list[FileRecord]] = {}
+        self._lineages: Counter[str] = Counter()
         self._by_head: dict[tuple[int, bytes], dict[int, FileRecord]] = {}
         self._head_lengths: Counter[int] = Counter()
         self._unsaved: set[str] = set() if STARTED in known else {STARTED}
@@ -41,7 +40,7 @@ class Records:
 
     def add(self, path: str, lineage: str, met: float, file_id: FileId) -> FileRecord:
         """A new record of a file of which nothing is counted."""
-        record = FileRecord(VERSION, self._next_serial, path, lineage, met, *file_id)
+        record = FileRecord(VERSION, self._next_serial, path, lineage, met, *file_id, seen=met)
         self._next_serial += 1
         self._insert(record)
         self.changed(record)
@@ -55,7 +54,9 @@ class Records:
         """The record is of no use any more."""
         del self._by_serial[record.serial]
         self._leave_id(record)
-        _discard(self._by_lineage, record.lineage, record)
+        self._lineages[record.lineage] -= 1
+        if not self._lineages[record.lineage]:
+            del self._lineages[record.lineage]
         self._leave_head(record)
         self.changed(record)
 
@@ -91,14 +92,21 @@ class Records:
         self.set_head(record, mark(len(first), first) if first else NOTHING)
 
     def at(self, file_id: FileId) -> list[FileRecord]:
-        """Records of the file of that inode, the one seen last first."""
-        found = self._by_id.get(file_id, ())
+        """Records of that file, the one seen last first."""
+        found = [each for each in self.with_inode(file_id[1]) if each.file_id == file_id]
         return sorted(found, key=lambda record: (record.seen, record.serial), reverse=True)
 
-    def of(self, lineage: str) -> list[FileRecord]:
-        """Records of all files that were at that path, the newest last."""
-        found = self._by_lineage.get(lineage, {})
-        return [found[serial] for serial in sorted(found)]
+    def paths_of(self, inode: int) -> Iterator[str]:
+        """The paths at which files of that inode have stood."""
+        return (record.lineage for record in self.with_inode(inode))
+
+    def with_inode(self, inode: int) -> Sequence[FileRecord]:
+        """Records of files of that inode, on whatever device: its number changes at a remount."""
+        return self._by_inode.get(inode, ())
+
+    def lineages(self) -> Set[str]:
+        """The paths at which files have stood of which there is a record."""
+        return self._lineages.keys()
 
     def alike(self, content: Content) -> list[FileRecord]:
         """Records whose first bytes are those of the content."""
@@ -142,18 +150,18 @@ class Records:
         self._by_serial[record.serial] = record
         if not record.orphan:
             self._enter_id(record)
-        self._by_lineage.setdefault(record.lineage, {})[record.serial] = record
+        self._lineages[record.lineage] += 1
         self._enter_head(record)
 
     def _enter_id(self, record: FileRecord) -> None:
-        self._by_id.setdefault(record.file_id, []).append(record)
+        self._by_inode.setdefault(record.inode, []).append(record)
 
     def _leave_id(self, record: FileRecord) -> None:
         if not record.orphan:
-            at = self._by_id[record.file_id]
+            at = self._by_inode[record.inode]
             at.remove(record)
             if not at:
-                del self._by_id[record.file_id]
+                del self._by_inode[record.inode]
 
     def _enter_head(self, record: FileRecord) -> None:
         if record.head != NOTHING:
@@ -162,20 +170,14 @@ class Records:
 
     def _leave_head(self, record: FileRecord) -> None:
         if record.head != NOTHING:
-            _discard(self._by_head, _head_key(record), record)
+            alike = self._by_head[_head_key(record)]
+            del alike[record.serial]
+            if not alike:
+                del self._by_head[_head_key(record)]
             self._head_lengths[record.head.length] -= 1
             if not self._head_lengths[record.head.length]:
                 del self._head_lengths[record.head.length]
 
 
-Key = TypeVar("Key")
-
-
 def _head_key(record: FileRecord) -> tuple[int, bytes]:
     return record.head.length, record.head.digest
-
-
-def _discard(index: dict[Key, dict[int, FileRecord]], key: Key, record: FileRecord) -> None:
-    del index[key][record.serial]
-    if not index[key]:
-        del index[key]

@@ -1,18 +1,19 @@
 """The files being read: opened, closed and let go of as they come, grow, move and vanish."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import NamedTuple
 
 import structlog
 
 from exporter.sources.tail.content import Content
-from exporter.sources.tail.discovery import Found, State
+from exporter.sources.tail.discovery import Found, State, Sweep
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.lineage import Lineage
 from exporter.sources.tail.metrics import SourceMetrics
 from exporter.sources.tail.record import FileId, FileRecord
 from exporter.sources.tail.records import Records
+from exporter.sources.tail.rotation import lineage_of
 from exporter.sources.tail.settings import Clock, TailSettings
 
 log = structlog.get_logger(__name__)
@@ -32,18 +33,6 @@ class Idle(NamedTuple):
     state: State
 
 
-class Rotations(NamedTuple):
-    """Files at whose paths other content may have stood between two looks.
-
-    Attributes:
-        gone: that have left their path.
-        emptied: that were written to and yet have their old size, or end there again.
-    """
-
-    gone: list[FileRecord]
-    emptied: list[FileRecord]
-
-
 class Roster:
     """The files of one source, and those of them that are being read.
 
@@ -52,6 +41,8 @@ class Roster:
         lineages: the same by the path that they have in turn.
         idle: files closed because they are finished, or to make room for others.
         files: what the globs matched at the last look.
+        rotated: what stood beside them then, and no glob matched.
+        watched: the paths at which files stood a while ago, or stand.
         looked_at: time of day of that look.
     """
 
@@ -67,56 +58,65 @@ class Roster:
         self.lineages: dict[str, Lineage] = {}
         self.idle: dict[FileId, Idle] = {}
         self.files: Mapping[FileId, Found] = {}
+        self.rotated: Mapping[FileId, Found] = {}
         self.looked_at = 0.0
         self._ids: dict[str, FileId] = {}
+        self._there_at = dict.fromkeys(records.lineages(), float("-inf"))
         self._name = name
         self._settings = settings
         self._records = records
         self._metrics = metrics
         self._clock = clock
 
-    def update(self, files: Mapping[FileId, Found], now: float) -> Rotations:
-        """Take note of what the globs match now, and tell what has happened since the last look."""
-        ids = {found.path: file_id for file_id, found in files.items()}
-        gone = [
-            record
-            for path, file_id in self._ids.items()
-            if ids.get(path) != file_id
-            for record in self._records.at(file_id)
-        ]
-        self.files, self._ids, self.looked_at = files, ids, self._clock.wall()
-        emptied: list[FileRecord] = []
+    @property
+    def watched(self) -> Set[str]:
+        return self._there_at.keys()
+
+    def update(self, sweep: Sweep, now: float) -> set[str]:
+        """Take note of what is there now.
+
+        Returns:
+            The paths at which a file was met for the first time.
+        """
+        self.files, self.rotated = sweep.files, sweep.rotated
+        self._ids = {found.path: file_id for file_id, found in self.files.items()}
+        self.looked_at = self._clock.wall()
         for follower in list(self.followers.values()):
-            before = follower.state
-            if found := files.get(follower.file_id):
+            found = self._found(follower.file_id)
+            if found:
+                self._see(follower.record, found)
+            if found and follower.file_id in self.files:
                 follower.away_since = None
                 follower.look(found.state)
-                self._see(follower.record, found)
             else:
                 self._away(follower, now)
-            if follower.was_emptied_since(before):
-                emptied.append(follower.record)
         for idle in list(self.idle.values()):
-            found = files.get(idle.record.file_id)
+            found = self._found(idle.record.file_id)
             if found is None or found.state != idle.state:
                 del self.idle[idle.record.file_id]  # if it is there it is met, and recognised
             else:
                 self._see(idle.record, found)
-        return Rotations(gone, emptied)
+        return self._watch(now)
 
-    def was_renamed(self, found: Found) -> None:
-        """Note where a file is now that no glob matches any more."""
-        follower = self.followers.get(found.file_id)
-        if follower and follower.away_since is not None:
-            self._see(follower.record, found)
+    def _watch(self, now: float) -> set[str]:
+        there = {lineage_of(found.path) for found in self.files.values()}
+        new = there - self._there_at.keys() - self._records.lineages()
+        rotated = {lineage_of(found.path) for found in self.rotated.values()}
+        there |= rotated & self._there_at.keys() | self.lineages.keys()
+        self._there_at |= dict.fromkeys(there, now)
+        self._there_at = {
+            path: at
+            for path, at in self._there_at.items()
+            if now - at <= self._settings.rotated_wait_s
+        }
+        return new
 
-    def is_at(self, path: str, record: FileRecord) -> bool:
-        """Whether the file that the record is of stands at the path."""
-        return not record.orphan and self._ids.get(path) == record.file_id
+    def _found(self, file_id: FileId) -> Found | None:
+        return self.files.get(file_id) or self.rotated.get(file_id)
 
-    def vacant_paths(self) -> list[str]:
-        """Paths that files which are being read have left, and where nothing stands now."""
-        return [path for path in self.lineages if path not in self._ids]
+    def is_there(self, file_id: FileId) -> bool:
+        """Whether the file was there at the last look."""
+        return self._found(file_id) is not None
 
     def attach(self, record: FileRecord, content: Content, found: Found, now: float) -> None:
         """Read a file from its record's position on."""
@@ -171,27 +171,40 @@ class Roster:
 
     def finish(self, follower: Follower) -> None:
         """Close a gzip file if nothing more is to come of it."""
-        record, content = follower.record, follower.content
-        state = State.of(os.fstat(content.fd))
+        content = follower.content
         if content.broken:
             self._metrics.gzip_errors.inc()
             log.warning(
                 "gzip file is broken",
                 source=self._name,
-                path=record.path,
+                path=follower.record.path,
                 so="what stands before the error is counted",
             )
         elif follower.half or not content.complete or content.unread(follower.cursor):
             return
+        self._finish(follower)
+
+    def _finish(self, follower: Follower) -> None:
+        """Close a file to which nothing more is going to be written, as far as one can tell."""
+        self.finish_as(follower.record, follower.state)
+        self._rest(follower, follower.state)
+
+    def finish_as(self, record: FileRecord, state: State) -> None:
+        """The file needs not be opened while that is its state."""
         record.finished, record.disk_size, record.modified_ns = True, *state
         self._records.changed(record)
-        self._rest(follower, state)
 
     def recognise_finished(self, found: Found) -> bool:
-        """Whether it is a gzip file that was read before; it isn't opened again then."""
-        for record in self._records.at(found.file_id):
+        """Whether nothing was written to the file since it was finished, so that it stays closed.
+
+        The device's number may have changed.
+        """
+        for record in self._records.with_inode(found.file_id[1]):
             as_it_was = State(record.disk_size, record.modified_ns) == found.state
-            if record.finished and as_it_was and not record.pending:
+            is_same = record.file_id == found.file_id or record.lineage == lineage_of(found.path)
+            if record.finished and as_it_was and is_same and not record.pending:
+                if record.file_id != found.file_id:
+                    self._records.rebind(record, found.path, found.file_id)
                 self.idle[found.file_id] = Idle(record, found.state)
                 self._see(record, found)
                 return True
@@ -229,7 +242,7 @@ class Roster:
             if follower.at_end:
                 ended = not follower.linked or self._is_superseded(follower)
                 if idle_s >= (settings.rotated_wait_s if ended else settings.unlinked_limit_s):
-                    self.detach(follower)
+                    self._finish(follower)
             elif not follower.linked and idle_s >= settings.unlinked_limit_s:
                 self._abandon(follower)
         for path, lineage in list(self.lineages.items()):

@@ -1,4 +1,4 @@
-"""What the names of rotated files tell: whose they are, and which of two is the newer.
+"""What the names of rotated files tell: whose they are, and in which order they were rotated.
 
 Known are logrotate's names (`app.log.1`, `app.log-20260101`, `app.log-1767225600`), the kubelet's
 (`0.log.20260101-112911`), those of Python's and Go's loggers (`app.log.2026-01-01_11-29-11`), each
@@ -30,14 +30,3 @@ def age(path: str) -> tuple[bool, int, str]:
     match = _NAME.fullmatch(path)
     index, stamp = (match["index"], match["stamp"]) if match else (None, None)
     return index is None and stamp is None, -int(index or 0), stamp or ""
-
-
-def is_newer(path: str, other: str) -> bool | None:
-    """Whether of two rotated names of one lineage the first was rotated later; None: can't say."""
-    one, two = _NAME.fullmatch(path), _NAME.fullmatch(other)
-    if one and two and one["base"] == two["base"]:
-        if one["index"] and two["index"]:
-            return int(one["index"]) < int(two["index"])
-        if one["stamp"] and two["stamp"]:
-            return one["stamp"] > two["stamp"]
-    return None

@@ -68,7 +68,6 @@ class TailSource:
             settings,
             self._records,
             self._roster,
-            self._discovery,
             self._metrics,
             self._complaints,
         )
@@ -117,14 +116,14 @@ class TailSource:
     def _look(self, now: float) -> None:
         """See which files there are."""
         self._next_look = now + self._settings.discover_interval_s
-        files, fifos = self._discovery.sweep()
-        rotations = self._roster.update(self._share.of(files), now)
+        sweep = self._discovery.sweep(self._roster.watched, self._records.paths_of)
+        new = self._roster.update(sweep, now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_INTERVAL_S
             self._prune()
-        self._arrivals.take_in(rotations, now)
+        self._arrivals.take_in(new, now)
         self._roster.arrange()
-        for path in fifos if self._share.has_pipes else ():
+        for path in sweep.fifos:
             if path not in self._pipes:
                 self._open_pipe(path)
 
@@ -135,10 +134,12 @@ class TailSource:
     def _is_there(self, record: FileRecord) -> bool:
         if record.orphan:
             return False
+        if self._roster.is_there(record.file_id):
+            return True
         try:
             info = os.stat(record.path)
         except OSError:
-            return record.file_id in self._roster.files
+            return False
         return (info.st_dev, info.st_ino) == record.file_id
 
     def _open_pipe(self, path: str) -> None:

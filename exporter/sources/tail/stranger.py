@@ -6,7 +6,6 @@ from exporter.sources.tail.content import BLOCK, Content, PlainContent
 from exporter.sources.tail.discovery import Found, State
 from exporter.sources.tail.fingerprint import WINDOW
 from exporter.sources.tail.gzipped import MAGIC, GzipContent
-from exporter.sources.tail.search import Search
 
 
 class Opener:
@@ -44,7 +43,6 @@ class Stranger:
     Args:
         met: time of day of the look at which it was met.
         from_end: it was there at the source's first look ever, and is to be read from its end.
-        search: because of which it was found, where no glob matches it.
 
     Attributes:
         content: None while there is none.
@@ -60,13 +58,11 @@ class Stranger:
         now: float,
         *,
         from_end: bool = False,
-        search: Search | None = None,
     ) -> None:
         self.fd = fd
         self.found = found
         self.met = met
         self.from_end = from_end
-        self.search = search
         self.content: Content | None = None
         self.grew_at = now
         self.linked = True

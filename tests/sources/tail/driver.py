@@ -1,5 +1,6 @@
 """A tail source with the pipeline's side of the contract, a clock to set, a store in memory."""
 
+import gzip
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,6 +129,12 @@ class Tail:
     def store(self, record: FileRecord) -> None:
         self.stored[record.key] = encode(record)
 
+    def change_device(self) -> None:
+        """As if the file system had been mounted with another device number."""
+        for record in self.records():
+            record.device += 1
+            self.store(record)
+
 
 def line(number: int, length: int = 0) -> bytes:
     """A line of its own, of that length at least, without its newline."""
@@ -167,3 +174,11 @@ def overwrite(path: Path, data: bytes) -> None:
 def copytruncate(path: Path, copy: Path) -> None:
     copy.write_bytes(path.read_bytes())
     os.truncate(path, 0)
+
+
+def compress(path: Path, target: Path | None = None) -> Path:
+    """As gzip(1) does: the compressed file stands there before the plain one goes."""
+    target = target or path.with_name(path.name + ".gz")
+    target.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    path.unlink()
+    return target

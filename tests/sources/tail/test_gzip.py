@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from exporter.sources.tail import gzipped
-from tests.sources.tail.driver import Tail, append, append_raw, line, lines, text
-
-
-def compress(path: Path, target: Path | None = None) -> Path:
-    """As gzip(1) does: the compressed file stands there before the plain one goes."""
-    target = target or path.with_name(path.name + ".gz")
-    target.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
-    path.unlink()
-    return target
+from tests.sources.tail.driver import (
+    Tail,
+    append,
+    append_raw,
+    compress,
+    line,
+    lines,
+    overwrite,
+    text,
+)
 
 
 @pytest.fixture(params=["app.log", "app.log*"])
@@ -131,6 +132,24 @@ def test_d5_a_temporary_file_is_left_out_until_it_has_its_name(
     append_raw(temporary, whole[20:])
     temporary.rename(tmp_path / "0.log.20260101-112911.gz")
     assert all_logs.poll() == lines(1, 30)
+
+
+def test_d5_half_a_compressed_file_is_not_another_one_that_was_cut(
+    all_logs: Tail, tmp_path: Path
+) -> None:
+    banner = b"# " + b"=" * 1500
+    plain, compressed = tmp_path / "app.log.1", tmp_path / "app.log.1.gz"
+    compressed.write_bytes(gzip.compress(text(banner, line(1))))
+    append(plain, banner, line(2))
+    all_logs.poll()
+    whole = gzip.compress(plain.read_bytes(), compresslevel=0)
+    overwrite(compressed, whole[:1550])
+    all_logs.poll()
+    append_raw(compressed, whole[1550:])
+    plain.unlink()
+    for _ in range(3):
+        all_logs.poll(after_s=10)
+    assert sorted(all_logs.lines) == sorted([banner, banner, line(1), line(2)])
 
 
 def test_d5_a_compressed_file_in_the_making_is_no_second_original(

@@ -177,9 +177,7 @@ def test_a11_a_device_number_that_changed_is_no_reason_to_read_again(
     append(tmp_path / "short.log", line(1))
     tail.poll()
     with tail.down():
-        for record in tail.records():
-            record.device += 1
-            tail.store(record)
+        tail.change_device()
         append(log, line(31))
         append(tmp_path / "short.log", line(2))
     assert sorted(tail.poll()) == sorted([line(31), line(2)])

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 from structlog.testing import capture_logs
 
+from tests.examples import examples
 from tests.sources.tail.driver import Tail, line
 
 BANNER = b"# " + b"=" * 1500
@@ -82,11 +83,10 @@ class Log:
 
     def shift(self) -> None:
         """Make room for a file called .1."""
-        for number in range(9, 0, -1):
-            for ending in ("", ".gz"):
-                old = self.path.with_name(f"{self.path.name}.{number}{ending}")
-                if old.exists():
-                    old.rename(self.path.with_name(f"{self.path.name}.{number + 1}{ending}"))
+        rotated = self.path.parent.glob(f"{self.path.name}.*")
+        numbered = [(int(path.name.split(".")[2]), path) for path in rotated]
+        for number, path in sorted(numbered, reverse=True):
+            path.rename(path.with_name(path.name.replace(f".{number}", f".{number + 1}")))
 
     def rename(self) -> None:
         self.shift()
@@ -130,6 +130,7 @@ class Tailing(RuleBasedStateMachine):
         self.tail.poll()
 
     logs_ = strategies.integers(0, 1)
+    hows = strategies.sampled_from(["rename", "copy", "compress"])
     meanwhiles = strategies.sampled_from(["nothing", "nothing", "poll", "poll and restart"])
 
     @rule(which=logs_, count=strategies.integers(0, 40), half=strategies.sampled_from([0, 0, 9]))
@@ -167,6 +168,19 @@ class Tailing(RuleBasedStateMachine):
             target.write_bytes(whole)
             self.meanwhile(between)
             log.rotated.unlink()
+
+    @rule(which=logs_, how=strategies.lists(hows, min_size=2, max_size=4))
+    def rotate_in_a_row(self, which: int, how: list[str]) -> None:
+        """Several times between two looks, a line between two rotations or none."""
+        for each in how:
+            if each == "copy":
+                self.rotate_by_copy(which, "nothing")
+            elif each == "rename":
+                self.rotate_by_rename(which)
+                self.reopen(which)
+            else:
+                self.compress(which, "nothing")
+            self.write(which, 1, 0)
 
     def meanwhile(self, what: str) -> None:
         if what != "nothing":
@@ -225,7 +239,7 @@ class TailingRotatedFilesToo(Tailing):
 
 
 OPTIONS = settings(
-    max_examples=60,
+    max_examples=examples(60),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

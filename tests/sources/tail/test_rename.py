@@ -1,11 +1,22 @@
 """Rotation by rename, and deletion (B1 to B13)."""
 
+import errno
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.sources.tail.driver import Tail, append, append_raw, line, lines
+from tests.sources.tail.driver import (
+    Tail,
+    append,
+    append_raw,
+    compress,
+    copytruncate,
+    line,
+    lines,
+    text,
+)
 
 
 def rotate(directory: Path, name: str = "app.log", keep: int = 9) -> None:
@@ -60,22 +71,72 @@ def test_b3_two_rotations_between_two_looks_lose_nothing(globbed: Tail, tmp_path
     assert globbed.poll() == []
 
 
-def test_b3_older_rotated_files_that_no_glob_matches_are_left_alone(
-    tail: Tail, tmp_path: Path
+def test_b3_a_file_that_came_and_was_rotated_between_two_looks_is_read(
+    globbed: Tail, tmp_path: Path
+) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    globbed.poll()
+    rotate(tmp_path)
+    compress(tmp_path / "app.log.1")
+    assert globbed.poll(after_s=100) == []
+    assert globbed.poll(after_s=100) == []
+    append(tmp_path / "app.log", line(4))
+    rotate(tmp_path)
+    assert globbed.poll() == [line(4)]
+
+
+@pytest.fixture
+def old_files(tmp_path: Path) -> Path:
+    """A directory in which a log was rotated before anybody looked at it."""
+    append(tmp_path / "app.log.1", lines(101, 102))
+    (tmp_path / "app.log.2.gz").write_bytes(gzip.compress(text(lines(103, 104))))
+    append_raw(tmp_path / "app.log.3", text(line(105)) + b"half a line")
+    append(tmp_path / "app.log", lines(1, 3))
+    return tmp_path
+
+
+def test_b3_what_was_rotated_before_the_first_look_is_left_alone(
+    tail: Tail, old_files: Path
 ) -> None:
     tail.set("app.log")
-    append(tmp_path / "app.log.1", lines(101, 102))
-    append(tmp_path / "app.log.20250101.gz", lines(103, 104))
-    for old in ("app.log.1", "app.log.20250101.gz"):
-        os.utime(tmp_path / old, (1e9, 1e9))
-    append(tmp_path / "app.log", lines(1, 3))
+    for number in range(4, 8):
+        tail.poll(after_s=40)
+        rotate(old_files)
+        append(old_files / "app.log", line(number))
+    tail.poll(after_s=40)
+    compress(old_files / "app.log.5")
+    tail.poll(after_s=40)
+    with tail.down():
+        tail.change_device()
     tail.poll()
-    rotate(tmp_path)
-    append(tmp_path / "app.log", line(4))
+    assert tail.lines == lines(1, 7)
+
+
+def test_b3_a_line_added_to_a_file_rotated_before_the_first_look_is_read(
+    tail: Tail, old_files: Path
+) -> None:
+    tail.set("app.log")
     tail.poll()
-    append(tmp_path / "app.log.2", line(105))
+    append(old_files / "app.log.1", line(4))
+    assert tail.poll() == [line(4)]
+
+
+def test_b3_a_file_rotated_before_the_first_look_that_cannot_be_read_is_left_alone(
+    tail: Tail, old_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail.set("app.log")
+    real_open = os.open
+
+    def refuse(path: str, flags: int) -> int:
+        if path.endswith(".1"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real_open(path, flags)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        tail.poll()
     tail.poll()
-    assert tail.lines == lines(1, 4)
+    assert tail.lines == lines(1, 3)
 
 
 def test_b4_lines_written_to_a_renamed_file_are_read(running_tail: Tail, tmp_path: Path) -> None:
@@ -93,6 +154,24 @@ def test_b4_lines_written_to_a_renamed_file_are_read(running_tail: Tail, tmp_pat
     assert tail.poll(after_s=50) == []
     tail.poll()
     assert tail.metric("open_files") == 1
+
+
+def test_b4_a_file_renamed_while_it_was_empty_is_read_when_it_is_written_to(
+    globbed: Tail, tmp_path: Path
+) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    globbed.poll()
+    copytruncate(tmp_path / "app.log", tmp_path / "app.log.1")
+    for _ in range(20):
+        assert globbed.poll(after_s=6) == []
+    rotate(tmp_path)
+    for _ in range(20):
+        assert globbed.poll(after_s=6) == []
+    append(tmp_path / "app.log.1", line(4))
+    globbed.poll()
+    rotate(tmp_path)
+    globbed.poll()
+    assert globbed.lines == lines(1, 4)
 
 
 @pytest.mark.parametrize("times", [1, 5])
