@@ -32,7 +32,8 @@ class Arrivals:
     still being read, which is waited for; or a new one.
 
     Attributes:
-        unsettled: a decision waits for content to be decompressed, not for something to happen.
+        unsettled: a decision waits for content to be read or decompressed, not for something to
+            happen.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Arrivals:
             at_end = self._settings.start == "end" and not self._records.had_started
             self._from_end = set(self._roster.files if at_end else ())
         self._from_end &= self._roster.files.keys()
-        for found in self._roster.rotated.values():
-            if lineage_of(found.path) in new and not self._records.at(found.file_id):
+        for file_id, found in self._roster.rotated.items():
+            if self._roster.has(file_id):
+                continue
+            if lineage_of(found.path) in new and not self._records.at(file_id):
                 self._leave_alone(found)
-            elif found.state.size or self._records.at(found.file_id):
+            elif found.state.size or self._records.at(file_id):
                 self._meet(found, now)
         for found in self._roster.files.values():
             self._meet(found, now)
@@ -187,7 +190,7 @@ class Arrivals:
         """Find out what the file is, unless that has to wait.
 
         Raises:
-            Unready: not before more of its content is decompressed.
+            Unready: not before more of a content is read or decompressed.
         """
         found, content = stranger.found, stranger.content
         if content is None:
@@ -311,7 +314,9 @@ class Arrivals:
             is_whole = content.at(original.agreed - 1, 1) == b"\n"  # half a line may differ yet
             if is_heir or record.pending:
                 return  # it takes over when the original is closed
-            if is_covered and is_whole and original.agreed <= record.position:
+            if not is_covered:
+                raise Unready
+            if is_whole and original.agreed <= record.position:
                 self._metrics.copies.inc()
                 self._count(stranger, content, Counted(original.agreed), now)
         elif known:

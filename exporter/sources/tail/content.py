@@ -18,7 +18,7 @@ class Replaced(Exception):
 
 
 class Unready(Exception):
-    """More has to be decompressed first than is done in one go; ask again."""
+    """More has to be read or decompressed first than is done in one go; ask again."""
 
 
 class Window(NamedTuple):

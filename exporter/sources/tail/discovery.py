@@ -5,7 +5,10 @@ import glob
 import os
 import re
 import stat
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import suppress
 from typing import NamedTuple
 
 from exporter.sources.tail.complaints import Complaints
@@ -14,6 +17,13 @@ from exporter.sources.tail.rotation import lineage_of
 from exporter.sources.tail.settings import STDIN, TailSettings
 
 TRIED_AGAIN = "tried again at the next look"
+
+ROTATED_INTERVAL_S = 10.0
+"""How often rotated files are looked at, to which nobody has reason to write. When one has come,
+gone or been renamed the directory tells."""
+
+SETTLED_NS = 2 * 10**9
+"""No file system's times are coarser."""
 
 
 class State(NamedTuple):
@@ -49,6 +59,28 @@ class Sweep(NamedTuple):
     fifos: list[str]
 
 
+class _Directory(NamedTuple):
+    """What stood beside logs in one directory.
+
+    Attributes:
+        changed_ns: when an entry of the directory was made or removed last; None if that was so
+            short a time before the look that another one may have the same time.
+        lineages: the logs' paths.
+        at: when it was looked at, by the monotonic clock.
+        rotated: files that were rotated from there.
+    """
+
+    changed_ns: int | None
+    lineages: Set[str]
+    at: float
+    rotated: dict[FileId, Found]
+
+    def holds(self, changed_ns: int, lineages: Set[str], now: float) -> bool:
+        """Whether it needs not be looked at again."""
+        is_fresh = now - self.at < ROTATED_INTERVAL_S
+        return is_fresh and (changed_ns, lineages) == (self.changed_ns, self.lineages)
+
+
 class Discovery:
     """Looks at directories."""
 
@@ -58,8 +90,10 @@ class Discovery:
         self._excluded = re.compile("|".join(patterns) or r"(?!)").match
         self._complaints = complaints
         self._real: dict[tuple[str, FileId], str] = {}
+        self._directories: dict[str, _Directory] = {}
+        self._beside_logs: dict[FileId, Found] = {}
 
-    def sweep(self, lineages: Set[str], known: Callable[[int], Iterable[str]]) -> Sweep:
+    def sweep(self, lineages: Set[str], known: Callable[[int], Iterable[str]], now: float) -> Sweep:
         """See what is there now.
 
         Args:
@@ -89,31 +123,59 @@ class Discovery:
                 )
         self._real = real
         lineages = lineages | {lineage_of(found.path) for found in files.values()}
-        return Sweep(files, self._rotated(lineages, known, files), fifos)
+        return Sweep(files, self._rotated(lineages, known, files, now), fifos)
 
     def _rotated(
         self,
         lineages: Set[str],
         known: Callable[[int], Iterable[str]],
         matched: Mapping[FileId, Found],
+        now: float,
     ) -> dict[FileId, Found]:
+        by_directory: dict[str, set[str]] = defaultdict(set)
+        for lineage in lineages:
+            by_directory[os.path.dirname(lineage)].add(lineage)
+        matched_paths = {found.path for found in matched.values()}
+        directories: dict[str, _Directory] = {}
+        for path, members in by_directory.items():
+            with suppress(OSError):  # gone, with all that was in it
+                changed_ns, begun_ns = os.stat(path).st_mtime_ns, time.time_ns()
+                directory = self._directories.get(path)
+                if directory is None or not directory.holds(changed_ns, members, now):
+                    files = self._beside(path, members, known, matched_paths)
+                    settled = begun_ns - changed_ns > SETTLED_NS
+                    directory = _Directory(changed_ns if settled else None, members, now, files)
+                directories[path] = directory
+        if directories != self._directories:
+            self._directories = directories
+            self._beside_logs = {
+                file_id: found
+                for directory in directories.values()
+                for file_id, found in directory.rotated.items()
+                if file_id not in matched
+            }
+        return self._beside_logs
+
+    def _beside(
+        self,
+        directory: str,
+        lineages: Set[str],
+        known: Callable[[int], Iterable[str]],
+        matched_paths: Set[str],
+    ) -> dict[FileId, Found]:
+        """The files in a directory that were rotated from one of the paths."""
         files: dict[FileId, Found] = {}
-        passed = {*lineages, *(found.path for found in matched.values())}
-        for directory in {os.path.dirname(lineage) for lineage in lineages}:
-            try:
-                entries = list(os.scandir(directory))
-            except OSError:  # gone, with all that was in it
+        for entry in os.scandir(directory):
+            path = entry.path
+            if path in lineages or path in matched_paths:
                 continue
-            for entry in entries:
-                path = entry.path
-                if path in passed or self._leaves_out(path) or entry.is_symlink():
+            if lineage_of(path) in lineages or not lineages.isdisjoint(known(entry.inode())):
+                if self._leaves_out(path) or entry.is_symlink():
                     continue
-                if lineage_of(path) in lineages or not lineages.isdisjoint(known(entry.inode())):
-                    info = self._stat(path)
-                    if info and stat.S_ISREG(info.st_mode):
-                        file_id = info.st_dev, info.st_ino
-                        if file_id not in matched:
-                            files[file_id] = Found(path, file_id, State.of(info))
+                info = self._stat(path)
+                if info and stat.S_ISREG(info.st_mode):
+                    file_id = info.st_dev, info.st_ino
+                    files[file_id] = Found(path, file_id, State.of(info))
         return files
 
     def _matches(self) -> list[str]:

@@ -78,6 +78,7 @@ class Roster:
         Returns:
             The paths at which a file was met for the first time.
         """
+        is_changed = sweep.rotated is not self.rotated
         self.files, self.rotated = sweep.files, sweep.rotated
         self._ids = {found.path: file_id for file_id, found in self.files.items()}
         self.looked_at = self._clock.wall()
@@ -90,12 +91,13 @@ class Roster:
                 follower.look(found.state)
             else:
                 self._away(follower, now)
-        for idle in list(self.idle.values()):
-            found = self._found(idle.record.file_id)
-            if found is None or found.state != idle.state:
-                del self.idle[idle.record.file_id]  # if it is there it is met, and recognised
-            else:
-                self._see(idle.record, found)
+        for file_id, idle in list(self.idle.items()):
+            if is_changed or file_id in self.files:
+                found = self._found(file_id)
+                if found is None or found.state != idle.state:
+                    del self.idle[file_id]  # if it is there it is met, and recognised
+                else:
+                    self._see(idle.record, found)
         return self._watch(now)
 
     def _watch(self, now: float) -> set[str]:

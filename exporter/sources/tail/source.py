@@ -116,7 +116,7 @@ class TailSource:
     def _look(self, now: float) -> None:
         """See which files there are."""
         self._next_look = now + self._settings.discover_interval_s
-        sweep = self._discovery.sweep(self._roster.watched, self._records.paths_of)
+        sweep = self._discovery.sweep(self._roster.watched, self._records.paths_of, now)
         new = self._roster.update(sweep, now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_INTERVAL_S

@@ -379,3 +379,20 @@ def test_b13_a_file_that_is_gone_before_it_is_opened_is_no_trouble(
         assert tail.read() == []
     assert tail.poll() == lines(1, 3)
     assert tail.metric("file_errors_total") == 0
+
+
+def test_what_is_written_to_a_rotated_file_is_read_though_its_directory_is_unchanged(
+    tail: Tail, tmp_path: Path
+) -> None:
+    tail.set("app.log")
+    append(tmp_path / "app.log", lines(1, 3))
+    tail.poll()
+    rotate(tmp_path)
+    append(tmp_path / "app.log", line(4))
+    for _ in range(20):
+        os.utime(tmp_path, (1e9, 1e9))
+        tail.poll(after_s=9)
+    append(tmp_path / "app.log.1", line(5))
+    for _ in range(2):
+        tail.poll(after_s=9)
+    assert tail.lines == lines(1, 5)
