@@ -45,20 +45,6 @@ class Found(NamedTuple):
     state: State
 
 
-class Sweep(NamedTuple):
-    """What one look has found.
-
-    Attributes:
-        files: what the globs match, each once however often it is matched.
-        rotated: other files beside them that stood at their paths before, as their names tell.
-        fifos: paths of those that the globs match.
-    """
-
-    files: dict[FileId, Found]
-    rotated: dict[FileId, Found]
-    fifos: list[str]
-
-
 class _Directory(NamedTuple):
     """What stood beside logs in one directory.
 
@@ -93,15 +79,8 @@ class Discovery:
         self._directories: dict[str, _Directory] = {}
         self._beside_logs: dict[FileId, Found] = {}
 
-    def sweep(self, lineages: Set[str], known: Callable[[int], Iterable[str]], now: float) -> Sweep:
-        """See what is there now.
-
-        Args:
-            lineages: paths at which files stood a moment ago; what was rotated from there is
-                looked for, as for those that are there now.
-            known: the paths that files of an inode have had, for those that were given a name
-                which tells nothing.
-        """
+    def sweep(self) -> tuple[dict[FileId, Found], list[str]]:
+        """The files that the globs match, each once however often it is matched, and the FIFOs."""
         files: dict[FileId, Found] = {}
         fifos: list[str] = []
         real: dict[tuple[str, FileId], str] = {}
@@ -122,16 +101,26 @@ class Discovery:
                     path, "read what is no file", "a directory or device", TRIED_AGAIN
                 )
         self._real = real
-        lineages = lineages | {lineage_of(found.path) for found in files.values()}
-        return Sweep(files, self._rotated(lineages, known, files, now), fifos)
+        return files, fifos
 
-    def _rotated(
+    def rotated(
         self,
         lineages: Set[str],
         known: Callable[[int], Iterable[str]],
         matched: Mapping[FileId, Found],
         now: float,
     ) -> dict[FileId, Found]:
+        """Files that no glob matches, beside the logs from which they were rotated.
+
+        Args:
+            lineages: the logs' paths.
+            known: the paths that files of an inode have had, for those that were given a name
+                which tells nothing.
+            matched: what the globs match.
+
+        Returns:
+            The same object as long as there is no change.
+        """
         by_directory: dict[str, set[str]] = defaultdict(set)
         for lineage in lineages:
             by_directory[os.path.dirname(lineage)].add(lineage)

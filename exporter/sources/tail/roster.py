@@ -7,7 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from exporter.sources.tail.content import Content
-from exporter.sources.tail.discovery import Found, State, Sweep
+from exporter.sources.tail.discovery import Found, State
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.lineage import Lineage
 from exporter.sources.tail.metrics import SourceMetrics
@@ -72,14 +72,20 @@ class Roster:
     def watched(self) -> Set[str]:
         return self._there_at.keys()
 
-    def update(self, sweep: Sweep, now: float) -> set[str]:
+    def update(
+        self, files: Mapping[FileId, Found], rotated: Mapping[FileId, Found], now: float
+    ) -> set[str]:
         """Take note of what is there now.
+
+        Args:
+            files: what the globs match.
+            rotated: what stands beside them; the same object as long as that has not changed.
 
         Returns:
             The paths at which a file was met for the first time.
         """
-        is_changed = sweep.rotated is not self.rotated
-        self.files, self.rotated = sweep.files, sweep.rotated
+        is_changed = rotated is not self.rotated
+        self.files, self.rotated = files, rotated
         self._ids = {found.path: file_id for file_id, found in self.files.items()}
         self.looked_at = self._clock.wall()
         for follower in list(self.followers.values()):

@@ -17,6 +17,7 @@ from exporter.sources.tail.pipe import Pipe
 from exporter.sources.tail.record import FileRecord
 from exporter.sources.tail.records import Records
 from exporter.sources.tail.roster import Roster
+from exporter.sources.tail.rotation import lineage_of
 from exporter.sources.tail.settings import STDIN, Clock, TailSettings
 from exporter.sources.tail.share import WHOLE, Share
 
@@ -116,14 +117,17 @@ class TailSource:
     def _look(self, now: float) -> None:
         """See which files there are."""
         self._next_look = now + self._settings.discover_interval_s
-        sweep = self._discovery.sweep(self._roster.watched, self._records.paths_of, now)
-        new = self._roster.update(sweep, now)
+        matched, fifos = self._discovery.sweep()
+        files = self._share.of(matched)
+        lineages = self._roster.watched | {lineage_of(found.path) for found in files.values()}
+        rotated = self._discovery.rotated(lineages, self._records.paths_of, matched, now)
+        new = self._roster.update(files, rotated, now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_INTERVAL_S
             self._prune()
         self._arrivals.take_in(new, now)
         self._roster.arrange()
-        for path in sweep.fifos:
+        for path in fifos if self._share.has_pipes else ():
             if path not in self._pipes:
                 self._open_pipe(path)
 
