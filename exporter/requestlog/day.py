@@ -29,6 +29,10 @@ BUSY_TIMEOUT_MS = 1000
 """How long a commit waits for a person who looks into the file with a tool, before it fails."""
 
 
+MOST_LOG_BYTES = 64 << 20
+"""Of the write-ahead log, which readers may keep SQLite from beginning anew."""
+
+
 class DayFile:
     """A day's file and its only writer.
 
@@ -49,6 +53,7 @@ class DayFile:
     def __init__(self, path: Path, state: str, batch: int) -> None:
         self.path = path
         self._state = state
+        self._log_limit = MOST_LOG_BYTES
         self._database = apsw.Connection(str(path))
         try:
             self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
@@ -59,6 +64,23 @@ class DayFile:
         except BaseException:
             self._database.close()
             raise
+
+    def shorten_log(self) -> None:
+        """Empty the write-ahead log if it has grown too long.
+
+        SQLite begins it anew when nobody reads from it. Where searches and exports overlap that is
+        never, so they are waited for here, those that begin meanwhile left out.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        size = log.stat().st_size
+        if size <= self._log_limit:
+            return
+        try:
+            self._database.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            self._log_limit = size + MOST_LOG_BYTES
+        else:
+            self._log_limit = MOST_LOG_BYTES
 
     def _make(self) -> None:
         version = self._database.pragma("user_version")

@@ -276,6 +276,8 @@ class RequestLog:
     def tend(self) -> None:
         """A little of the work that can wait: indexes of ids, days to let go of, retention."""
         try:
+            for open_day in self._days.values():
+                open_day.file.shorten_log()
             self._index_some()
             if self._clock() >= self._retention_due:
                 self._retention_due = self._clock() + RETENTION_EVERY_S

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exporter.requestlog import blocks
 from exporter.requestlog.blocks import Block
 from exporter.requestlog.files import DayName, day_files, day_name, day_of
 from exporter.requestlog.filter import Filter
@@ -186,10 +185,11 @@ class RequestSearch:
 def _export_day(file: OpenDay, wanted: Filter, end: int) -> Iterator[Table]:
     selection = file.selection(wanted)
     row = 0
-    where = "first + rows > ? order by first limit 1"
     while row < end:
-        block = next(blocks.summaries(file.database, where, row), None)
-        if block is None:
+        # Not the next block, for small ones are merged meanwhile; and found by its key, for the
+        # blocks before it may be a hundred thousand.
+        block = file.block_of(row)
+        if block is None or block.end <= row:
             return
         if selection.may_hold(block):
             places, _, _ = selection.matches(file.database, block)

@@ -8,8 +8,8 @@ import apsw
 import pytest
 
 from exporter.errors import StateError
+from exporter.requestlog import day, names
 from exporter.requestlog import log as log_module
-from exporter.requestlog import names
 from exporter.requestlog.columns import BLOCK_ROWS
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.log import INDEX_BLOCKS
@@ -276,3 +276,27 @@ def test_half_a_surrogate_pair_from_a_client_does_no_harm(tmp_path: Path) -> Non
     log.write(a_request("id-\ud800", model="\udcff", attributes=("\ud800x",)))
     [found] = log.search.page(Filter(), 9).requests
     assert (found.request_id, found.model, found.attributes) == ("id-?", "?", {"team": "?x"})
+
+
+def test_readers_cannot_make_the_write_ahead_log_grow_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day, "MOST_LOG_BYTES", 1 << 16)
+    log = Logging(tmp_path)
+    log.write(a_request("first"))
+    write_ahead = tmp_path / f"{day_text()}.db-wal"
+
+    def write_much() -> None:
+        for number in range(20):
+            log.write(*(a_request(f"id-{number}-{row}" * 4) for row in range(100)))
+        log.log.tend()
+
+    reader = apsw.Connection(str(tmp_path / f"{day_text()}.db"))
+    reader.execute("begin")
+    reader.execute("select * from facts").fetchall()
+    write_much()
+    assert write_ahead.stat().st_size > 1 << 16, "what a reader still sees must stay"
+    reader.close()
+    write_much()
+    assert write_ahead.stat().st_size <= 1 << 16
+    assert len(log.search.page(Filter(), 10).requests) == 10
