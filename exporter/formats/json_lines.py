@@ -200,7 +200,7 @@ class _Extraction:
                 self._line.at(path).uses.add(column.use)
         self.line_type = self._line.struct()
         self._steps: list[tuple[Callable[..., Column], Sequence[int]]] = []
-        self._results: dict[Path, int] = {(): 0}
+        self._results: dict[tuple[Path, bool], int] = {((), False): 0, ((), True): 0}
         self._columns = [self._column(column) for column in wanted]
 
     def columns(self, rows: Sequence[Any]) -> list[Column]:
@@ -222,23 +222,29 @@ class _Extraction:
             return self._step(_scalars, number)
         return number
 
-    def _result(self, path: Path) -> int:
-        """The number of the column of what stands at a path."""
-        if path not in self._results:
-            places = self._roots.get(str(path[0])) if len(path) == 1 else None
-            if places:
-                numbers = [self._result(place) for place in places]
-                self._results[path] = self._step(_first_object, *numbers)
-            else:
-                self._results[path] = self._step(_picker(path[-1]), self._inside(path[:-1]))
-        return self._results[path]
+    def _result(self, path: Path, *, is_place: bool = False) -> int:
+        """The number of the column of what stands at a path.
 
-    def _inside(self, path: Path) -> int:
+        Args:
+            is_place: it begins at the top of the line, be there a root of that name or not.
+        """
+        key = path, is_place
+        if key not in self._results:
+            roots = None if is_place or len(path) > 1 else self._roots.get(str(path[0]))
+            if roots:
+                numbers = [self._result(place, is_place=True) for place in roots]
+                self._results[key] = self._step(_first_object, *numbers)
+            else:
+                inside = self._inside(path[:-1], is_place)
+                self._results[key] = self._step(_picker(path[-1]), inside)
+        return self._results[key]
+
+    def _inside(self, path: Path, is_place: bool) -> int:
         """The number of the column of objects at a path, decoded where they are embedded."""
-        number = self._result(path)
+        number = self._result(path, is_place=is_place)
         if path not in self._embedded:
             return number
-        place = self._line.at(self._places(path)[0])
+        place = self._line.at(path if is_place else self._places(path)[0])
         return self._step(_embedded(msgspec.json.Decoder(place.struct())), number)
 
     def _step(self, step: Callable[..., Column], *sources: int) -> int:
