@@ -23,7 +23,7 @@ def json_lines(body: bytes) -> Iterator[bytes]:
             values = [bytes(value) for value in _ARRAY.decode(text)]
         else:
             values = [bytes(_WHOLE.decode(text))]
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return blocks(body)
     return blocks(b"\n".join(_one_line(value) for value in values if value != _NOTHING))
 

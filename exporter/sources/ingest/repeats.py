@@ -63,8 +63,12 @@ class Repeats:
 
 
 def digest_of(*parts: str) -> bytes:
-    """A short name for some texts; the same in every process."""
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=_DIGEST_BYTES).digest()
+    """A short name for some texts; the same in every process.
+
+    A header that is no UTF-8 comes with its bytes as lone surrogates.
+    """
+    text = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
 
 
 def digests_of(batch: Batch) -> Iterable[bytes | None]:

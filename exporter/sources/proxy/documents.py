@@ -10,7 +10,7 @@ import msgspec
 
 Number = float | None
 
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoders raise: text that is no UTF-8 has an error of its own, if it is looked at."""
 
 
