@@ -4,6 +4,7 @@ A rule's text is made once, however many files it stands in: the rules of a grou
 Kubernetes objects, and those that its unit tests are about.
 """
 
+import re
 from functools import lru_cache
 from textwrap import indent
 
@@ -55,6 +56,12 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
+# In YAML 1.1, which PyYAML knows, these are no numbers; a title such as 1e5 has to be quoted still.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"(?:[-+]?(?:\.\d+|\d+\.?\d*)(?:[eE][-+]?\d+)?|0o[0-7]+)\Z", re.ASCII),
+    list("-+.0123456789"),
+)
 
 
 def yaml_text(document: object) -> str:

@@ -44,11 +44,14 @@ def imported(kind: str, file: Path, hints: Hints) -> Draft:
     draft = Draft()
     try:
         _convert(kind, file.read_text(), hints, draft)
+        alerts = draft.definitions().alerts
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ImportFailed(f"{file}: cannot be read as {kind}: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except RecursionError:
+        raise ImportFailed(f"{file}: cannot be read as {kind}: it is nested too deeply") from None
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ImportFailed(f"{file}: is not as {kind} has it: {error!r}") from None
-    for alert in draft.definitions().alerts:
+    for alert in alerts:
         least = max(alert.least_traffic(limit) for limit in alert.severities.values())
         if least:
             text = f"windows of fewer than {least} requests do not count; at the source they do"
