@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import structlog
 from aiohttp import web
@@ -116,6 +116,13 @@ class Connection(web.RequestHandler):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What no handler has met; a body that breaks while it is passed over is the client's."""
+        if isinstance(sys.exception(), web.RequestPayloadError):
+            _log.debug("a body is not packed as it says")
+        else:
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self,
