@@ -44,6 +44,7 @@ class Course:
         logged: by the request log, whose ids `seen` has.
         times: of the samples, seconds since the beginning.
         durations: of readers' answers, seconds.
+        failures: of readers.
     """
 
     seconds: float
@@ -55,6 +56,7 @@ class Course:
     times: Sequence[float]
     samples: Sequence[Sample]
     durations: Mapping[str, Sequence[float]]
+    failures: Sequence[str]
 
 
 def _sent(course: Course) -> Totals:
