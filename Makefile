@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate lock bench clean
+.PHONY: help run test fuzz check generate lock bench clean
 
 help: ## list these tasks
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -14,6 +14,9 @@ run: .venv/installed ## start the daemon on a made-up gateway's log; Ctrl-C ends
 test: .venv/installed-dev ## install what the tests need, then run them all
 	@scripts/install-tools
 	$(BIN)/pytest
+
+fuzz: .venv/installed-dev ## feed anything to all that reads, for hours; the tests do so for seconds
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=long --timeout=0
 
 check: .venv/installed-dev ## lint, format and types, without changing a file
 	$(BIN)/ruff check
