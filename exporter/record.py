@@ -165,6 +165,9 @@ class Columns:
 
 COLUMN_NAMES = tuple(field.name for field in fields(Columns))
 
+LARGEST_FIGURE = 1e10
+"""No request has more tokens, seconds or dollars than this; what says so is broken (2^63)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -194,7 +197,7 @@ class Batch:
         """The records (one at least) as a batch, without figures that are not what they say."""
         request_ids, trace_ids, names, starts, *figures = zip(*records, strict=True)
         kind = np.fromiter(map(kinds.number, names), np.int64, len(records))
-        numbers = Columns(*(np.array(column, np.float64) for column in figures))
+        numbers = Columns(*(_possible(np.array(column, np.float64)) for column in figures))
         started = np.array(starts, np.float64)
         return cls(
             kinds=kinds,
@@ -230,6 +233,11 @@ class Batch:
 
 def _taken(column: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
     return [column[row] for row in rows]
+
+
+def _possible(figures: Numbers) -> Numbers:
+    """Figures, NaN for those that would spoil every sum they are added to."""
+    return np.where(figures <= LARGEST_FIGURE, figures, np.nan)
 
 
 class Record(NamedTuple):

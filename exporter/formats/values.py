@@ -10,13 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from exporter.record import Numbers
+from exporter.record import LARGEST_FIGURE, Numbers
 
 LONGEST_NAME = 256
 """Characters of a name that are kept: more is a client's joke, and labels are paid by length."""
 
-LARGEST_FIGURE = 1e10
-"""No request has more tokens, seconds or dollars than this; what says so is broken (2^63)."""
 
 SECONDS = {
     "h": 3600.0,

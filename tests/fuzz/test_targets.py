@@ -36,6 +36,8 @@ FINDS = {
     "an answer that is nested too deeply": ("answers", b'{"x":' + DEEP),
     "an answer whose model is no UTF-8": ("answers", b'{"model":"q\xad"}'),
     "an event whose model is no UTF-8": ("events", b'data: {"model":"q\xad"}\n\n'),
+    "an answer that lasted for ever": ("answers", b'{"duration":"inf"}'),
+    "an answer of more tokens than there are": ("answers", b'{"usage":{"prompt_tokens":1e308}}'),
     "a request whose model is no UTF-8": ("requests", b'{"model":"q\xad"}'),
     "a request that is nested too deeply": ("requests", b'{"x":' + DEEP),
     "a message that is nested too deeply": ("sessions", b'{"x":' + DEEP),

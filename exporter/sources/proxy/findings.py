@@ -1,5 +1,7 @@
 """What one answer tells, gathered from its body or from its events as they come."""
 
+import math
+
 from exporter.sources.proxy.documents import (
     Block,
     Choice,
@@ -219,9 +221,10 @@ def _either(*figures: Number) -> Number:
 
 def _figure(value: float | str) -> Number:
     try:
-        return float(value)
+        figure = float(value)
     except ValueError:
         return None
+    return figure if math.isfinite(figure) else None
 
 
 FIGURES = (
