@@ -28,6 +28,10 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
         "Streams through the proxy",
         lambda: importlib.import_module("benchmarks.proxy_streams").measure(),
     ),
+    "proxy-timing": (
+        "Times that the proxy tells",
+        lambda: importlib.import_module("benchmarks.proxy_timing").measure(),
+    ),
     "otlp": ("OTLP", lambda: importlib.import_module("benchmarks.otlp").measure()),
     "scale": ("Many gateways", lambda: importlib.import_module("benchmarks.scale").measure()),
 }
