@@ -19,6 +19,10 @@ from tests.waiting import free_port
 
 ELSEWHERE = {
     "make": "it installs and runs what this test is a part of",
+    "pip": "tests/install installs the wheel",
+    "systemctl": "systemd runs no services within a test; tests/install checks the unit",
+    "docker": "no container engine can be had; tests/install checks what it is given",
+    "helm": "there is no cluster; tests/helm renders the chart with Helm's own engine",
 }
 """Programs that cannot run within a test, and why."""
 
