@@ -239,7 +239,7 @@ def _series(own: Own) -> list[PanelBuilder]:
         ),
         lines(
             About(
-                "Requests folded into `other`",
+                "Requests folded into other",
                 "A second, by the label whose value was not let in. Models fold until their first "
                 "success; beyond the limit they fold for good: raise it, or look for junk names.",
                 "short",
