@@ -33,6 +33,11 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
         lambda: importlib.import_module("benchmarks.proxy_timing").measure(),
     ),
     "otlp": ("OTLP", lambda: importlib.import_module("benchmarks.otlp").measure()),
+    "alerts": ("Alerts", lambda: importlib.import_module("benchmarks.alerts").measure()),
+    "dashboards": (
+        "Dashboards",
+        lambda: importlib.import_module("benchmarks.dashboards").measure(),
+    ),
     "scale": ("Many gateways", lambda: importlib.import_module("benchmarks.scale").measure()),
 }
 """Modules that import much are imported late: a child's peak memory begins with its parent's."""

@@ -1,5 +1,6 @@
 """A real server as a process of its own, for one test."""
 
+import os
 import subprocess
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -53,6 +54,12 @@ class Server:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time that it has used; on a busy machine it tells more than the clock."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """End the process and wait for it."""

@@ -1,18 +1,15 @@
 """How long each panel of the Analytics dashboard takes over 50 models and 30 days.
 
-`python -m tests.dashboards.speed DIRECTORY` fills a Prometheus with a month, which takes minutes
-the first time, and prints a table. Series grow steadily: what is measured is how many there are.
+A Prometheus is filled with a month first, which takes minutes. Series grow steadily: what is
+measured is how many there are.
 """
 
-import os
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import TypeAlias
-
-import click
 
 from exporter import vocabulary as v
 from exporter.dashboards.amounts import STATE_CREATED
@@ -95,20 +92,21 @@ def month(day: int) -> Iterator[str]:
         yield f"{record}{{{TARGET}}} {END - 90 * DAY} {start + at}\n"
 
 
-def main() -> None:
-    """Fill and measure."""
-    directory = Path(sys.argv[1])
-    data = directory / "data"
-    for day in range(DAYS + 1):
-        done = directory / f"{day}.done"
-        if not done.exists():
+def measure() -> str:
+    """Fill and measure; the figures as Markdown."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        data = directory / "data"
+        for day in range(DAYS + 1):
             backfill(program("promtool"), month(day), data)
-            done.touch()
-    flags = ("--storage.tsdb.retention.time=45d",)
-    with Prometheus(program("prometheus"), directory, "{}", flags) as prometheus:
-        _settle(data)
-        for granularity, name in (("86400", "1d"), ("3600", "1h")):
-            _measure(prometheus, granularity, name)
+        flags = ("--storage.tsdb.retention.time=45d",)
+        with Prometheus(program("prometheus"), directory, "{}", flags) as prometheus:
+            _settle(data)
+            tables = [
+                _table(prometheus, granularity, title)
+                for granularity, title in (("86400", "a day"), ("3600", "an hour"))
+            ]
+    return f"Analytics over {MODELS} models and {DAYS} days.\n\n" + "\n".join(tables)
 
 
 def _settle(data: Path) -> None:
@@ -118,28 +116,21 @@ def _settle(data: Path) -> None:
         time.sleep(100)
 
 
-def _measure(prometheus: Prometheus, granularity: str, name: str) -> None:
+def _table(prometheus: Prometheus, granularity: str, title: str) -> str:
+    """The least of three times for each query."""
     span = Span(END - (DAYS - 1) * DAY, END + DAY)
     opened = Dashboard.load(DIRECTORY / "analytics.json", span, granularity=granularity)
     opened = opened.resolve(prometheus)
-    click.echo(f"granularity {name}, tokens from {opened.picks['tokens']}")
+    rows = []
     for panel in opened.panels():
         for asked in opened.asked(panel):
             took, worked = [], []
             for _ in range(3):
-                began, before = time.perf_counter(), _processor_s(prometheus)
+                began, before = time.perf_counter(), prometheus.processor_s
                 answer = asked.answer(prometheus)
                 took.append(time.perf_counter() - began)
-                worked.append(_processor_s(prometheus) - before)
-            figures = f"{min(took):6.2f} s, {min(worked):5.2f} s of a core"
-            click.echo(f"{figures}  {panel['title']} {asked.ref}, {len(answer)} series")
-
-
-def _processor_s(prometheus: Prometheus) -> float:
-    """Processor time that the server has used; on a busy machine it tells more than the clock."""
-    stat = Path(f"/proc/{prometheus._process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-
-
-if __name__ == "__main__":
-    main()
+                worked.append(prometheus.processor_s - before)
+            query = f"{panel['title']} {asked.ref}"
+            rows.append(f"| {query} | {len(answer)} | {min(took):.2f} s | {min(worked):.2f} s |")
+    head = f"| buckets of {title} | series | time | processor time |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(rows) + "\n"
