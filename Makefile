@@ -25,6 +25,7 @@ check: .venv/installed-dev ## lint, format and types, without changing a file
 
 generate: .venv/installed-dev ## write what is made from code: dashboards, rules, chart, tables of docs/
 	@$(BIN)/python scripts/write-metrics-page
+	@$(BIN)/python scripts/write-reliability-page
 	@$(BIN)/llm-gateway-exporter dashboards build --out . --attribute team
 	@$(BIN)/llm-gateway-exporter alerts build
 	@$(BIN)/python scripts/write-chart

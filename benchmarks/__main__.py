@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "lines": ("Log lines", lines.measure),
     "workers": ("Two processes", lambda: importlib.import_module("benchmarks.workers").measure()),
     "litellm": ("LiteLLM's 12 KB lines", lines.measure_litellm),
+    "idle": ("Idle files", lambda: importlib.import_module("benchmarks.idle").measure()),
     "scrape": ("Scrapes", lambda: importlib.import_module("benchmarks.scrape").measure()),
     "requests": (
         "Request log",

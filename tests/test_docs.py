@@ -36,6 +36,11 @@ def test_the_page_of_metrics_is_fresh() -> None:
     assert (DOCS / "metrics.md").read_text() == script["page"](), "run `make generate`"
 
 
+def test_the_page_of_faults_is_fresh() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "write-reliability-page"))
+    assert (DOCS / "reliability.md").read_text() == script["page"](), "run `make generate`"
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):

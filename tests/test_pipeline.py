@@ -104,6 +104,7 @@ def test_a_failed_commit_publishes_nothing_and_is_repeated_before_more_is_read(
         assert fed.store.positions("gateway") == {"log": b"6"}
 
 
+@pytest.mark.fault("commits that fail")
 def test_a_batch_whose_commit_never_succeeded_is_read_again_after_a_restart(
     tmp_path: Path, source: HeldSource
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_running_pipeline_tries_again_and_says_so_once(
         assert [entry["log_level"] for entry in logs] == ["error", "info"]
 
 
+@pytest.mark.fault("commits that fail")
 def test_a_running_pipeline_recovers_by_itself(tmp_path: Path, source: HeldSource) -> None:
     source.blocks = [line(input_tokens=5)]
     with feeding(tmp_path, source) as fed, ExitStack() as until_unlocked:
@@ -326,6 +328,7 @@ def test_a_mistake_in_the_program_ends_the_run_loudly(
         assert fed.value(REQUESTS) is None
 
 
+@pytest.mark.fault("names that clients invent")
 def test_invented_names_are_forgotten_and_counted_on(
     tmp_path: Path, source: HeldSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

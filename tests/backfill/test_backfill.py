@@ -103,6 +103,7 @@ def test_several_files_plain_and_gzip_are_merged_by_time(config: Path, tmp_path:
     assert values[-1] == 100
 
 
+@pytest.mark.fault("kill -9 of a backfill")
 def test_an_interrupted_backfill_goes_on_and_counts_nothing_twice(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

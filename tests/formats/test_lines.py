@@ -28,6 +28,7 @@ def rejected(*lines: Line, spec: FormatSpec = PLAIN, good: str = GOOD) -> dict[s
     return dict(decoded.rejected)
 
 
+@pytest.mark.scenario("F4")
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

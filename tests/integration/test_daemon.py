@@ -97,6 +97,7 @@ def test_a_second_daemon_on_one_state_is_refused_and_told_of_the_first(setup: Se
         assert f"process {first.process.pid}" in second.log.read_text()
 
 
+@pytest.mark.fault("read-only or unreadable state")
 def test_a_state_directory_that_cannot_be_used_is_a_refusal(setup: Setup) -> None:
     setup.state.write_text("a file where a directory should be")
     with setup.start() as daemon:
@@ -104,6 +105,7 @@ def test_a_state_directory_that_cannot_be_used_is_a_refusal(setup: Setup) -> Non
         assert str(setup.state) in daemon.log.read_text()
 
 
+@pytest.mark.fault("corrupt state")
 def test_a_corrupt_state_is_moved_aside_and_told_of_and_files_go_on_from_their_end(
     setup: Setup,
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_new_configuration_is_taken_over_by_sighup_and_counting_goes_on(setup:
         counts(daemon, 1, team="red")
 
 
+@pytest.mark.fault("reload of a bad configuration")
 def test_a_bad_configuration_keeps_the_old_one_running_and_shows(setup: Setup) -> None:
     with setup.start("--web.enable-lifecycle").wait_ready() as daemon:
         success = "llm_gateway_exporter_config_last_reload_successful"
@@ -161,6 +164,7 @@ def test_a_reload_that_moves_the_state_is_refused(setup: Setup, tmp_path: Path) 
         counts(daemon, 1)
 
 
+@pytest.mark.fault("reload while commits fail")
 def test_a_reload_that_cannot_commit_changes_nothing_and_counting_goes_on(setup: Setup) -> None:
     with setup.start().wait_ready() as daemon:
         other = apsw.Connection(str(setup.state / "state.db"))
@@ -197,6 +201,7 @@ def test_systemd_is_told_of_readiness_and_of_the_end(setup: Setup, tmp_path: Pat
             assert systemd.recv(100) == b"STOPPING=1"
 
 
+@pytest.mark.fault("clock that jumps back")
 def test_a_clock_that_jumps_back_costs_no_count(setup: Setup) -> None:
     setup.append(line())
     with setup.start().wait_ready() as daemon:

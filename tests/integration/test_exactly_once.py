@@ -92,6 +92,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
     writer.stop()
 
 
+@pytest.mark.fault("kill -9 of the daemon")
 @pytest.mark.timeout(300)
 def test_fifty_kills_at_random_moments_lose_nothing_and_count_nothing_twice(
     tmp_path: Path, writer: Writer, start_prometheus: StartPrometheus

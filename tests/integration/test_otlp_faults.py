@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from exporter.vocabulary import REQUESTS
 from tests.daemon import Daemon
 from tests.export.otlp.receiver import Answer, HttpReceiver, attributes
@@ -111,6 +113,7 @@ def resident_mib(daemon: Daemon) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
+@pytest.mark.fault("OTLP endpoint that comes and goes")
 def test_an_outage_under_load_loses_nothing_and_harms_nobody(tmp_path: Path) -> None:
     load, port = Load(tmp_path / "log.jsonl"), free_port()
     config = configured(tmp_path, tmp_path / "log.jsonl", f"http://127.0.0.1:{port}")
@@ -143,6 +146,7 @@ def test_an_outage_under_load_loses_nothing_and_harms_nobody(tmp_path: Path) -> 
     assert cumulative == sorted(cumulative)
 
 
+@pytest.mark.fault("kill -9 of the daemon")
 def test_a_daemon_that_is_killed_again_and_again_still_tells_everything(tmp_path: Path) -> None:
     load = Load(tmp_path / "log.jsonl")
     with HttpReceiver() as receiver, load.running():

@@ -161,6 +161,7 @@ class Scraper(threading.Thread):
         self.join()
 
 
+@pytest.mark.fault("kill -9 of workers")
 @pytest.mark.timeout(900)
 def test_kills_of_any_process_lose_nothing_and_count_nothing_twice(
     tmp_path: Path, gateway: Gateway
@@ -245,6 +246,7 @@ def test_a_reload_reaches_the_workers_and_leaves_the_counts(
         assert {"1.0", "2.0", "3.0", "+Inf"} <= bounds
 
 
+@pytest.mark.fault("worker that cannot start")
 @pytest.mark.timeout(900)
 def test_a_worker_that_dies_again_and_again_is_told_of_and_its_totals_stay(
     tmp_path: Path, gateway: Gateway

@@ -223,6 +223,7 @@ def test_more_kinds_than_a_dictionary_has_room_for_are_other(
     assert (models["6"], models["7"]) == ("other", "model-1")
 
 
+@pytest.mark.fault("damaged day of the request log")
 def test_a_damaged_day_is_moved_aside_and_the_others_are_shown(tmp_path: Path) -> None:
     log = Logging(tmp_path)
     log.write(a_request("today"), a_request("yesterday", NOON - DAY_S))
@@ -233,6 +234,7 @@ def test_a_damaged_day_is_moved_aside_and_the_others_are_shown(tmp_path: Path) -
     assert list(tmp_path.glob(f"{day_text(1)}.db.corrupt-*"))
 
 
+@pytest.mark.fault("state of another version")
 def test_a_file_of_a_later_format_is_a_refusal_that_names_it(tmp_path: Path) -> None:
     log = Logging(tmp_path)
     log.write(a_request("today"))

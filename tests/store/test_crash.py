@@ -16,6 +16,7 @@ from tests.store.committing import Committing
 KILLS = 8
 
 
+@pytest.mark.fault("kill -9 in a commit")
 def test_a_process_killed_at_random_leaves_all_that_it_had_published(quick_path: Path) -> None:
     command = [sys.executable, "-m", "tests.store.committing", str(quick_path)]
     published = 0
@@ -34,6 +35,7 @@ def test_a_process_killed_at_random_leaves_all_that_it_had_published(quick_path:
         committing.store.close()
 
 
+@pytest.mark.fault("kill -9 in a commit")
 @pytest.mark.parametrize("commits_before", [0, 3])
 def test_a_process_that_dies_before_any_statement_leaves_a_whole_state(
     quick_path: Path, commits_before: int
@@ -57,6 +59,7 @@ def test_a_process_that_dies_before_any_statement_leaves_a_whole_state(
     }
 
 
+@pytest.mark.fault("kill -9 in a commit")
 def test_a_commit_cut_off_at_any_byte_happened_wholly_or_not_at_all(quick_path: Path) -> None:
     """What a kill between two writes leaves: SQLite only appends to its log in a commit."""
     committing = Committing(quick_path / "state")
@@ -82,6 +85,7 @@ def test_a_commit_cut_off_at_any_byte_happened_wholly_or_not_at_all(quick_path: 
     committing.store.close()
 
 
+@pytest.mark.fault("kill -9 after a commit")
 def test_what_was_committed_and_not_yet_published_counts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ from exporter.store.lock import DirectoryLock
 from exporter.store.state import StateStore
 
 
+@pytest.mark.fault("second daemon on one state")
+@pytest.mark.scenario("G4")
 def test_a_second_process_is_refused_and_told_who_has_the_directory(
     tmp_path: Path, holder: "subprocess.Popen[str]"
 ) -> None:
@@ -15,6 +17,7 @@ def test_a_second_process_is_refused_and_told_who_has_the_directory(
         StateStore(tmp_path)
 
 
+@pytest.mark.fault("kill -9 of the daemon")
 def test_the_directory_is_free_once_its_process_was_killed(
     tmp_path: Path, holder: "subprocess.Popen[str]"
 ) -> None:

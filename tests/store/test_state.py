@@ -105,6 +105,8 @@ def test_a_histogram_with_other_buckets_begins_at_zero_and_says_so(tmp_path: Pat
     assert [entry["instrument"] for entry in logs] == [REQUEST_DURATION.name]
 
 
+@pytest.mark.fault("corrupt state")
+@pytest.mark.scenario("G1")
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_corrupt_state_is_moved_aside_with_a_loud_log(
     tmp_path: Path, damage: Callable[[bytes], bytes]
@@ -148,6 +150,7 @@ def test_the_log_of_a_corrupt_state_is_not_played_into_the_new_one(
     store.close()
 
 
+@pytest.mark.fault("kill -9 at the first start")
 def test_what_a_crash_left_of_a_new_state_is_no_hindrance(tmp_path: Path) -> None:
     committed(tmp_path)
     (tmp_path / "state.db").rename(tmp_path / "state.db.new")
@@ -157,6 +160,7 @@ def test_what_a_crash_left_of_a_new_state_is_no_hindrance(tmp_path: Path) -> Non
     store.close()
 
 
+@pytest.mark.fault("state of another version")
 @pytest.mark.parametrize("schema", [state.SCHEMA + 1, state.SCHEMA - 1])
 def test_a_state_of_another_version_is_refused_and_left_alone(tmp_path: Path, schema: int) -> None:
     committed(tmp_path)
@@ -211,6 +215,8 @@ def opened_by_nobody(directory: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.fault("read-only or unreadable state")
+@pytest.mark.scenario("G2")
 @pytest.mark.parametrize(
     ("directory_mode", "file_mode", "lock_mode", "reason"),
     [
@@ -249,6 +255,8 @@ def test_a_state_that_others_may_use_is_not_refused(public_path: Path) -> None:
     assert opened_by_nobody(public_path) == "2 series"
 
 
+@pytest.mark.fault("state locked by another process")
+@pytest.mark.scenario("G3")
 def test_a_commit_waits_for_nobody_for_long_and_succeeds_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +347,8 @@ def commit_until_it_fails(committing: Committing) -> None:
     committing.check()
 
 
+@pytest.mark.fault("full disk")
+@pytest.mark.scenario("G5")
 def test_a_full_disk_loses_nothing_and_counts_nothing_twice(
     small_disk: FullFileSystem | FileSizeLimit,
 ) -> None:
@@ -364,6 +374,7 @@ def test_a_full_disk_loses_nothing_and_counts_nothing_twice(
     reopened.store.close()
 
 
+@pytest.mark.fault("full disk")
 def test_a_process_that_dies_on_a_full_disk_loses_nothing(
     small_disk: FullFileSystem | FileSizeLimit, tmp_path: Path
 ) -> None:

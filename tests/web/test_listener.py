@@ -114,6 +114,7 @@ def test_works_on_the_event_loop_of_asyncio_too() -> None:
     assert asyncio.run(ask()).endswith(b"healthy\n")
 
 
+@pytest.mark.fault("no file descriptors left")
 def test_a_lack_of_file_descriptors_is_reported_once_and_outlived(serve: Serve) -> None:
     served = serve()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -133,6 +134,7 @@ def test_a_lack_of_file_descriptors_is_reported_once_and_outlived(serve: Serve) 
     assert [line["event"] for line in lines] == ["cannot accept connections, trying again"]
 
 
+@pytest.mark.fault("flood of connections")
 def test_600_connections_are_cut_to_the_limit_and_room_is_made_again(serve: Serve) -> None:
     registry = CollectorRegistry()
 
@@ -173,6 +175,7 @@ def test_a_client_that_never_finishes_its_request_is_cut_off(
         assert read_to_end(connection) == b""
 
 
+@pytest.mark.fault("slow clients")
 def test_a_client_that_sends_a_byte_now_and_then_is_cut_off_all_the_same(serve: Serve) -> None:
     with serve(limits=Limits(head_s=0.3)).raw(GET + b"X-Slow: ") as connection:
 
@@ -215,6 +218,7 @@ def test_a_body_that_nobody_asked_for_does_not_hold_the_connection(serve: Serve)
         assert read_to_end(connection).startswith(b"HTTP/1.1 403 ")
 
 
+@pytest.mark.fault("slow clients")
 def test_a_client_that_does_not_take_its_answer_is_cut_off(serve: Serve) -> None:
     text = b"a_series 1\n" * 2_000_000
     limits = Limits(answer_s=0.3, connections=1)
@@ -236,6 +240,7 @@ def test_no_rest_of_an_answer_is_left_unwatched(serve: Serve) -> None:
     assert served.ask("/limits").text == "[0, 0]"
 
 
+@pytest.mark.fault("huge headers")
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

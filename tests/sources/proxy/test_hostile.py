@@ -103,6 +103,7 @@ def status(connection: socket.socket) -> int:
     return int(line[9:12]) if line.startswith(b"HTTP/1.") else 0
 
 
+@pytest.mark.fault("smuggled requests")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_can_be_read_in_two_ways_is_refused(proxy: Proxied, case: str) -> None:
     with proxy.raw() as connection:
@@ -185,6 +186,7 @@ def test_a_head_that_does_not_come_is_waited_for_and_then_no_longer(
             pass
 
 
+@pytest.mark.fault("slow clients")
 def test_a_client_that_takes_nothing_is_left_after_a_while(start_proxy: StartProxy) -> None:
     proxy = start_proxy(answering(b"x" * (32 << 20)), idle_timeout="500ms")
     question = post(LENGTH, start=b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n")
@@ -237,6 +239,7 @@ def test_bytes_after_an_answer_reach_nobody(start_proxy: StartProxy) -> None:
     assert proxy.upstream.connections == 3
 
 
+@pytest.mark.fault("huge headers")
 @pytest.mark.parametrize("parts", [2, 400])
 def test_the_head_of_an_answer_is_bounded(start_proxy: StartProxy, parts: int) -> None:
     async def endless(_: Received, wire: Wire) -> None:

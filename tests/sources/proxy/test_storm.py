@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
+
 from tests.sources.proxy.conftest import Proxied, StartProxy
 from tests.sources.proxy.upstreams import STREAM_HEAD, Received, Wire, answering
 from tests.waiting import wait_until
@@ -54,6 +56,7 @@ def active(proxy: Proxied) -> float:
     return sum(s.value for s in samples if s.name == "llm_gateway_active_requests")
 
 
+@pytest.mark.fault("flood of connections")
 def test_after_a_storm_every_request_is_recorded_and_nothing_is_left(
     start_proxy: StartProxy,
 ) -> None:

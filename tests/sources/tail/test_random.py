@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import pytest
 from hypothesis import HealthCheck, settings, strategies
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -246,11 +247,13 @@ OPTIONS = settings(
 )
 
 
+@pytest.mark.fault("random histories of rotation")
 def test_each_line_is_delivered_once_with_rotated_names_outside_of_the_glob() -> None:
     with capture_logs():
         run_state_machine_as_test(Tailing, settings=OPTIONS)
 
 
+@pytest.mark.fault("random histories of rotation")
 def test_each_line_is_delivered_once_with_rotated_names_within_the_glob() -> None:
     with capture_logs():
         run_state_machine_as_test(TailingRotatedFilesToo, settings=OPTIONS)
@@ -330,6 +333,7 @@ class Container(RuleBasedStateMachine):
         assert sorted(self.tail.lines) == sorted(self.whole)
 
 
+@pytest.mark.fault("random histories of rotation")
 def test_each_record_of_a_container_is_joined_and_delivered_once() -> None:
     with capture_logs():
         run_state_machine_as_test(Container, settings=OPTIONS)
