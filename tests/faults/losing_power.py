@@ -10,8 +10,9 @@ import apsw
 class LosingPower:
     """While it is in force, `kept` holds the files as a loss of power would leave them.
 
-    It sees what is opened from then on. A file's content is that of its last sync; one that was never synced has its content of the
-    beginning. Real disks may have written more, in any order; SQLite's checksums are for that.
+    It sees what is opened from then on. A file's content is that of its last sync; one that was
+    never synced has its content of the beginning. Real disks may have
+    written more, in any order; SQLite's checksums are for that.
     """
 
     def __init__(self, directory: Path, kept: Path) -> None:
