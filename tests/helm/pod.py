@@ -43,8 +43,8 @@ for part in /dev /proc $writable; do
 done
 mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
-for part in $writable; do
-    mount --bind "$root$part" "$root$part"
+for part in $writable; do # With what is mounted below: the project may stand in /tmp.
+    mount --rbind "$root$part" "$root$part"
 done
 mount -o remount,bind,ro "$root"
 cd "$root"
@@ -96,11 +96,12 @@ class Pod:
             for mount in self._container["volumeMounts"]
             if not self._lay(mount, volumes)
         ]
-        command = [sys.executable, "-m", "exporter", *self._container["args"]]
+        arguments: list[str] = self._container["args"]
+        if not has_roots():
+            arguments = [self._moved(each) for each in arguments]
+        command = [sys.executable, "-m", "exporter", *arguments]
         if has_roots():
             command = in_root(command, self._root, writable)
-        else:
-            command = [self._moved(each) for each in command]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
