@@ -20,7 +20,7 @@ from exporter.requestlog.files import DayName
 from exporter.requestlog.filter import Filter, Selection
 from exporter.requestlog.ids import ROW_MASK, index_range
 from exporter.requestlog.names import ATTRIBUTES, KINDS, LoggedKind
-from exporter.requestlog.request import Table, table
+from exporter.requestlog.table import Table, table
 
 BUSY_TIMEOUT_MS = 1000
 

@@ -22,7 +22,8 @@ from exporter.requestlog.files import DayName, day_files, day_name, day_of
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.names import LoggedKind
 from exporter.requestlog.open_day import DictionaryCache, OpenDay
-from exporter.requestlog.request import LoggedRequest, Table
+from exporter.requestlog.request import LoggedRequest
+from exporter.requestlog.table import Table
 
 Published = Callable[[str], int | None]
 """The last batch of a part of the log that may be shown; None if all that is in its files may."""
