@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk.resources import OTELResourceDetector
 
@@ -39,21 +39,15 @@ def add_attribute(attributes: Any, name: str, value: Value) -> None:
     """Append an attribute to a repeated KeyValue; a status code becomes the number that it is."""
     if name == STATUS_CODE and isinstance(value, str) and value.isdecimal():
         value = int(value)
-    attributes.append(key_value(name, value))
-
-
-def key_value(name: str, value: Value) -> KeyValue:
-    """An attribute."""
-    made = KeyValue(key=name)
+    told = attributes.add(key=name).value
     if isinstance(value, bool):
-        made.value.bool_value = value
+        told.bool_value = value
     elif isinstance(value, int):
-        made.value.int_value = value
+        told.int_value = value
     elif isinstance(value, float):
-        made.value.double_value = value
+        told.double_value = value
     else:
-        made.value.string_value = value
-    return made
+        told.string_value = value
 
 
 def nanoseconds(time_s: float) -> int:

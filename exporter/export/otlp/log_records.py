@@ -7,6 +7,7 @@ under `llm_gateway.`. The attributes that repeat are made once for each kind of 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -66,7 +67,8 @@ class LogRecords:
     def __init__(self, resource: Resource, instance_id: str) -> None:
         self._resource = resource
         self._instance_id = instance_id
-        self._kinds: dict[tuple[DayName, int, int], pb.LogRecord] = {}
+        self._day: DayName | None = None
+        self._kinds: dict[tuple[int, int], pb.LogRecord] = {}
 
     def request(self, piece: Piece) -> bytes:
         """A serialized ExportLogsServiceRequest."""
@@ -74,7 +76,12 @@ class LogRecords:
         of_resource = request.resource_logs.add(resource=self._resource)
         records = of_resource.scope_logs.add(scope=SCOPE, schema_url=SCHEMA_URL).log_records
         rows = piece.rows
-        for kind, names, start, end, request_id, trace_id in zip(
+        if piece.day != self._day:
+            self._day, self._kinds = piece.day, {}
+        of_rows: list[Any] = []
+        prefix = f"{self._instance_id}:{piece.day}:"
+        for row, kind, names, start, end, request_id, trace_id in zip(
+            range(piece.first, piece.first + len(rows)),
             rows.kinds.tolist(),
             rows.attributes.tolist(),
             rows.number(START_TIME).tolist(),
@@ -87,29 +94,29 @@ class LogRecords:
             record.CopyFrom(self._kind(piece, kind, names))
             record.time_unix_nano = end
             record.observed_time_unix_nano = end
-            add_attribute(record.attributes, "llm_gateway.request.start_time", start / 1e6)
+            attributes = record.attributes
+            add_attribute(attributes, "log.record.uid", f"{prefix}{row}")
+            add_attribute(attributes, "llm_gateway.request.start_time", start / 1e6)
             if request_id:
-                add_attribute(record.attributes, "llm_gateway.request.id", request_id)
-            record.trace_id = trace_id_bytes(trace_id)
-            if trace_id and not record.trace_id:
-                add_attribute(record.attributes, "llm_gateway.trace.id", trace_id)
-        for row, record in enumerate(records, piece.first):
-            uid = f"{self._instance_id}:{piece.day}:{row}"
-            add_attribute(record.attributes, "log.record.uid", uid)
+                add_attribute(attributes, "llm_gateway.request.id", request_id)
+            if trace_id:
+                record.trace_id = trace_id_bytes(trace_id)
+                if not record.trace_id:
+                    add_attribute(attributes, "llm_gateway.trace.id", trace_id)
+            of_rows.append(attributes)
         for column in NUMBER_COLUMNS:
             if column.name in _NUMBERS and column.name in rows.numbers:
                 for place, value in _known(rows, column):
-                    add_attribute(records[place].attributes, _NUMBERS[column.name], value)
+                    add_attribute(of_rows[place], _NUMBERS[column.name], value)
         return bytes(request.SerializeToString())
 
     def _kind(self, piece: Piece, kind: int, attributes: int) -> pb.LogRecord:
-        key = piece.day, kind, attributes
-        found = self._kinds.get(key)
+        found = self._kinds.get((kind, attributes))
         if found is None:
             if len(self._kinds) >= MOST_KINDS:
                 self._kinds.clear()
             found = _record(piece.kinds[kind], piece.attributes[attributes])
-            self._kinds[key] = found
+            self._kinds[kind, attributes] = found
         return found
 
 
