@@ -228,14 +228,17 @@ class Exchange:
             return True
         request.answer(head)
         remover = self._remover if watch.is_event_stream else None
+
+        def take(data: bytes) -> bool:
+            shown = remover.feed(data) if remover else data
+            if shown:
+                request.answer(framing.frame(shown))
+            watch.part(data)
+            return not request.is_slow
+
         try:
-            while data := await answer.read():
-                shown = remover.feed(data) if remover else data
-                if shown:
-                    request.answer(framing.frame(shown))
-                watch.part(data)
-                if request.is_slow:
-                    await request.drain()
+            while not await answer.pass_to(take):
+                await request.drain()
         except UpstreamError as error:
             self._tell_of(error)
             if framing.ends_with_connection:

@@ -64,16 +64,19 @@ class Findings:
 
     def take(self, document: Document) -> None:
         """Take in an answer, or the next event of one."""
-        self.model = document.model or self.model
+        if document.model:
+            self.model = document.model
         if document.error is not None or document.code:
             self._take_error(document)
-        for choice in document.choices or ():
-            self._take_choice(choice)
+        if document.choices is not None:
+            for choice in document.choices:
+                self._take_choice(choice)
         if document.type is not None:
             self._take_typed(document, document.type)
-        if isinstance(whole := document.message or document.response, Message):
+        whole = document.message or document.response
+        if whole is not None and isinstance(whole, Message):
             self._take_message(whole)
-        if isinstance(document.output, Output):
+        if document.output is not None and isinstance(document.output, Output):
             self._take_output(document.output)
         if document.stop_reason is not None:
             self._take_reason(document.stop_reason)
@@ -113,10 +116,11 @@ class Findings:
             self.error_type = str(document.code)
 
     def _take_choice(self, choice: Choice) -> None:
-        part = choice.delta or choice.message
         if not self.has_output:
+            part = choice.delta or choice.message
             self.has_output = bool(choice.text or (part and part.is_output))
-        self._take_reason(choice.finish_reason)
+        if choice.finish_reason is not None:
+            self._take_reason(choice.finish_reason)
 
     def _take_typed(self, document: Document, type_: str) -> None:
         """An event that says what it is: all but those of chat completions do."""

@@ -1,6 +1,7 @@
 """A message as it comes in: its headers, and its body part by part."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 MOST_BUFFERED = 1 << 18
@@ -34,6 +35,8 @@ class Message:
         self.error: Exception | None = None
         self._sender = sender
         self._parts: list[bytes] = []
+        self._receiver: Callable[[bytes], bool] | None = None
+        self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     # What its receiver asks for.
@@ -58,6 +61,41 @@ class Message:
                 return b""
             await self._more()
         return self.take()
+
+    async def pass_to(self, receiver: Callable[[bytes], bool]) -> bool:
+        """Give a receiver the parts of the body the moment that they come.
+
+        They come to it without a task in between: to wake one costs more than to pass a part on.
+
+        Args:
+            receiver: takes a part; whether it has room for another one.
+
+        Returns:
+            Whether that was all: if not, the receiver has no more room.
+
+        Raises:
+            Exception: the body ended before it was whole, or nothing came for too long.
+        """
+        self._receiver = receiver
+        try:
+            if self._parts:
+                self._pass(receiver)
+            while self._receiver is not None and not self.is_whole:
+                await self._more()
+        finally:
+            self._receiver = None
+        if self._failure is not None:
+            raise self._failure
+        return self.is_whole
+
+    def _pass(self, receiver: Callable[[bytes], bool]) -> None:
+        try:
+            has_room = receiver(self.take())
+        except Exception as error:
+            # The sender's connection calls this, and is not to blame.
+            self._failure, has_room = error, False
+        if not has_room:
+            self._receiver = None
 
     def take(self) -> bytes:
         """What of the body is there already."""
@@ -92,5 +130,9 @@ class Message:
 
     def wake(self) -> None:
         """Let who waits look again."""
+        if self._receiver is not None and self._parts:
+            self._pass(self._receiver)
+            if self._receiver is not None and not self.is_whole and self.error is None:
+                return
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -18,6 +18,10 @@ CLIENT_CLOSED_REQUEST = 499
 
 CUT = "upstream_aborted"
 
+UNHURRIED = 1 << 14
+"""Bytes of a stream that are looked into together, once its first token has come: what follows is
+of no interest before the end, and to look into each event by itself costs twice as much."""
+
 _ERROR_TYPE = re.compile(r"[\w.-]{1,64}")
 _EVENTS, _JSON, _NOTHING = range(3)
 
@@ -109,15 +113,13 @@ class Observation:
         except UnpackError:
             self._give_up()
             return
-        if self._shape == _EVENTS:
-            for event in self._events.feed(data):
-                self._take_event(event, elapsed_s)
-            return
-        self._size += len(data)
-        if self._size > self._most_bytes:
-            self._give_up()
-            return
         self._parts.append(data)
+        self._size += len(data)
+        if self._shape == _EVENTS:
+            if self._first_output_s is None or self._size > UNHURRIED:
+                self._take_events(elapsed_s)
+        elif self._size > self._most_bytes:
+            self._give_up()
 
     def take_session(self, query: str) -> None:
         """See that a WebSocket begins; the query of its URL names the model, if anything does."""
@@ -146,6 +148,14 @@ class Observation:
         self._parts.clear()
         self.unparsed += 1
 
+    def _take_events(self, elapsed_s: float) -> None:
+        """Look into the parts that were gathered."""
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        for event in self._events.feed(data):
+            self._take_event(event, elapsed_s)
+
     def _take_event(self, event: bytes, elapsed_s: float) -> None:
         if event.startswith(b"[DONE]"):
             self._findings.is_final = True
@@ -161,6 +171,7 @@ class Observation:
     def end(self, ending: Ending, elapsed_s: float) -> Record:
         """The record, once the exchange is over."""
         if self._shape == _EVENTS:
+            self._take_events(elapsed_s)
             for event in self._events.end():
                 self._take_event(event, elapsed_s)
         elif self._shape == _JSON and self._parts:

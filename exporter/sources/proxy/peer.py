@@ -112,7 +112,8 @@ class Peer(asyncio.Protocol, ABC):
             raise error.__context__ or error from None
         if self._unseen_bytes > MOST_BYTES:
             raise TooLongError
-        self._hold_back()
+        if self.incoming.buffered > MOST_BUFFERED:
+            self._pause_reading()
 
     def _hold_back(self) -> None:
         if self.incoming.buffered > MOST_BUFFERED:

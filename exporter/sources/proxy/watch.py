@@ -146,8 +146,11 @@ class Watch:
 
     def part(self, data: bytes) -> None:
         """A part of the answer is on its way."""
-        if data:
-            self._count(self._observation.take_part, data, perf_counter() - self._began)
+        if data and self._counts:
+            try:
+                self._observation.take_part(data, perf_counter() - self._began)
+            except Exception as error:
+                self._cannot_count(error)
 
     def message(self, data: bytes) -> None:
         """A message of a WebSocket is on its way."""
@@ -198,10 +201,13 @@ class Watch:
         try:
             step(*args, **kwargs)
         except Exception as error:
-            self._counts = False
-            self._books.metrics.accounting_failures.labels(self._books.source).inc()
-            log.error(
-                "a request went through and cannot be counted",
-                source=self._books.source,
-                error=type(error).__name__,
-            )
+            self._cannot_count(error)
+
+    def _cannot_count(self, error: Exception) -> None:
+        self._counts = False
+        self._books.metrics.accounting_failures.labels(self._books.source).inc()
+        log.error(
+            "a request went through and cannot be counted",
+            source=self._books.source,
+            error=type(error).__name__,
+        )
