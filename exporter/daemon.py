@@ -15,6 +15,7 @@ from exporter import logs, notify
 from exporter.config import Config, load_config
 from exporter.engine import SWITCH_INTERVAL_S, Engine, Metrics
 from exporter.errors import ExporterError
+from exporter.garbage import search_rarely
 from exporter.readers import Readers
 from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.fleet import Proxies, WantedProxy
@@ -67,6 +68,7 @@ class Daemon:
     """
 
     def __init__(self, options: Options) -> None:
+        search_rarely()
         self._options = options
         config = load_config(options.config_file)
         self._metrics = Metrics()

@@ -148,7 +148,7 @@ def asked(api: Api, body: bytes, content_type: bytes) -> Asked:
         request = decode_request(body)
     except NOT_JSON:
         return Asked(api)
-    text = _spoken(api, request)
+    text = _spoken(api, request) if request.input else None
     if text is not None and api.operation == "chat":
         api = SPEECH  # DashScope's models that speak are called at the path of those that write.
     characters = None if text is None else float(len(text))
@@ -156,7 +156,7 @@ def asked(api: Api, body: bytes, content_type: bytes) -> Asked:
 
 
 def _spoken(api: Api, request: Request) -> str | None:
-    if not request.input or not (api.operation == "speech" or api.family == "dashscope"):
+    if not (api.operation == "speech" or api.family == "dashscope"):
         return None
     try:
         if api.family == "openai":

@@ -10,6 +10,7 @@ import httptools
 import structlog
 
 from exporter.sources.proxy.errors import InvalidBodyError
+from exporter.sources.proxy.headers import lines
 from exporter.sources.proxy.heads import plain_answer
 from exporter.sources.proxy.peer import MOST_BYTES, Peer, TooLongError
 from exporter.sources.proxy.request import Request
@@ -189,7 +190,7 @@ class Client(Peer):
             if rest:
                 request.add(rest)
         elif not request.is_whole:
-            framing = [line for key, line in request.lines if key in _FRAMING]
+            framing = lines([each for each in request.headers if each[0].lower() in _FRAMING])
             self._parser = httptools.HttpRequestParser(self)
             self._is_priming = True
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))

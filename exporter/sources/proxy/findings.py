@@ -197,13 +197,17 @@ class Findings:
 
     def _take_rarer(self, usage: Usage) -> None:
         """What few servers say, or not of text."""
-        self.cached_input_tokens = _either(
-            self.cached_input_tokens, usage.prompt_cache_hit_tokens, usage.cached_tokens
-        )
-        self.reasoning_output_tokens = _either(usage.reasoning_tokens, self.reasoning_output_tokens)
-        self.images = _either(usage.image_count, self.images)
-        self.characters = _either(usage.characters, self.characters)
-        self.seconds = _either(usage.video_duration, usage.duration, usage.seconds, self.seconds)
+        if self.cached_input_tokens is None:
+            self.cached_input_tokens = _either(usage.prompt_cache_hit_tokens, usage.cached_tokens)
+        if usage.reasoning_tokens is not None:
+            self.reasoning_output_tokens = usage.reasoning_tokens
+        if usage.image_count is not None:
+            self.images = usage.image_count
+        if usage.characters is not None:
+            self.characters = usage.characters
+        seconds = _either(usage.video_duration, usage.duration, usage.seconds)
+        if seconds is not None:
+            self.seconds = seconds
 
     def _take_anthropic_input(self, usage: Usage) -> None:
         """Anthropic's input has neither what was read from the cache nor what was written to it."""

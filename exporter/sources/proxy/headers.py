@@ -41,6 +41,17 @@ def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return found
 
 
+def lines(
+    headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes] = frozenset()
+) -> list[bytes]:
+    """The lines of a head, in pieces, but for the headers that are dropped."""
+    pieces: list[bytes] = []
+    for name, value in headers:
+        if name.lower() not in dropped:
+            pieces += (name, b": ", value, b"\r\n")
+    return pieces
+
+
 def dropped(found: Mapping[bytes, bytes], usual: frozenset[bytes]) -> frozenset[bytes]:
     """The usual ones that end here, and those that the Connection header names."""
     connection = found.get(b"connection")

@@ -48,7 +48,7 @@ def request_head(
         [
             b"%b %b%b HTTP/1.1\r\nHost: %b\r\n"
             % (request.method.encode(), upstream.path, request.target, upstream.host),
-            *[line for key, line in request.lines if key not in dropped],
+            *h.lines(request.headers, dropped),
             h.forwarded(request.found, request.remote, request.scheme),
             b"X-Request-Id: %b\r\n" % request_id,
             b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if request.is_session else b"",
@@ -76,7 +76,7 @@ def answer_head(
     dropped = h.dropped(found, h.HOP_BY_HOP if framing.bodiless else h.NOT_FOR_CLIENTS)
     parts = [
         b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason),
-        *[line for key, line in answer.lines if key not in dropped],
+        *h.lines(answer.headers, dropped),
     ]
     if b"x-request-id" not in found:
         parts.append(b"X-Request-Id: %b\r\n" % request_id)
@@ -100,7 +100,7 @@ def switching_head(answer: Answer) -> bytes:
     return b"".join(
         [
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
-            *[line for key, line in answer.lines if key not in dropped],
+            *h.lines(answer.headers, dropped),
             b"\r\n",
         ]
     )

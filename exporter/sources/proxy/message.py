@@ -1,7 +1,7 @@
 """A message as it comes in: its headers, and its body part by part."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 MOST_BUFFERED = 1 << 18
@@ -19,23 +19,26 @@ class Message:
     """A request or an answer.
 
     Attributes:
-        lines: the headers as they came, each with its name in lower case.
-        found: values by lower-case name; several of one name are joined, as RFC 9110 allows.
+        headers: names and values, as they came.
+        found: values by lower-case name, once all headers are there; several of one name are
+            joined, as RFC 9110 allows.
         has_head: all headers are there.
         is_whole: the body is there; what was not read yet is still to be had.
         buffered: bytes of the body that were not read yet.
         error: why nothing more will come.
     """
 
+    found: Mapping[bytes, bytes]
+
     def __init__(self, sender: Sender) -> None:
-        self.lines: list[tuple[bytes, bytes]] = []
-        self.found: dict[bytes, bytes] = {}
+        self.headers: list[tuple[bytes, bytes]] = []
         self.has_head = self.is_whole = False
         self.buffered = 0
         self.error: Exception | None = None
         self._sender = sender
         self._parts: list[bytes] = []
         self._receiver: Callable[[bytes], bool] | None = None
+        self._has_room = True
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -76,26 +79,25 @@ class Message:
         Raises:
             Exception: the body ended before it was whole, or nothing came for too long.
         """
-        self._receiver = receiver
+        self._receiver, self._has_room = receiver, True
         try:
-            if self._parts:
-                self._pass(receiver)
-            while self._receiver is not None and not self.is_whole:
+            self._pass(receiver)
+            while self._has_room and not self.is_whole:
                 await self._more()
         finally:
             self._receiver = None
         if self._failure is not None:
             raise self._failure
-        return self.is_whole
+        return self.is_whole and not self._parts
 
     def _pass(self, receiver: Callable[[bytes], bool]) -> None:
+        if not self._parts or not self._has_room:
+            return
         try:
-            has_room = receiver(self.take())
+            self._has_room = receiver(self.take())
         except Exception as error:
             # The sender's connection calls this, and is not to blame.
-            self._failure, has_room = error, False
-        if not has_room:
-            self._receiver = None
+            self._failure, self._has_room = error, False
 
     def take(self) -> bytes:
         """What of the body is there already."""
@@ -130,9 +132,9 @@ class Message:
 
     def wake(self) -> None:
         """Let who waits look again."""
-        if self._receiver is not None and self._parts:
+        if self._receiver is not None:
             self._pass(self._receiver)
-            if self._receiver is not None and not self.is_whole and self.error is None:
+            if self._has_room and not self.is_whole and self.error is None:
                 return
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -60,7 +60,7 @@ class Observation:
         self._status = CLIENT_CLOSED_REQUEST
         self._error_type = ""
         self._shape = _NOTHING
-        self._unpack: Unpacker = bytes
+        self._unpack: Unpacker | None = None
         self._parts: list[bytes] = []
         self._size = 0
         self._first_output_s: float | None = None
@@ -73,6 +73,11 @@ class Observation:
     def asked(self) -> Asked:
         """What the body asks for, as far as it was seen."""
         return self._asked
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the answer, of what is yet to be looked into."""
+        return self._size
 
     @property
     def findings(self) -> Findings:
@@ -108,11 +113,12 @@ class Observation:
         """
         if self._shape == _NOTHING:
             return
-        try:
-            data = self._unpack(data)
-        except UnpackError:
-            self._give_up()
-            return
+        if self._unpack is not None:
+            try:
+                data = self._unpack(data)
+            except UnpackError:
+                self._give_up()
+                return
         self._parts.append(data)
         self._size += len(data)
         if self._shape == _EVENTS:

@@ -11,6 +11,7 @@ from typing import cast
 
 import httptools
 
+from exporter.sources.proxy.headers import by_name
 from exporter.sources.proxy.message import MOST_BUFFERED, Message
 
 MOST_HEADERS = 128
@@ -132,11 +133,8 @@ class Peer(asyncio.Protocol, ABC):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         message = self.incoming
-        if message.has_head:
-            return  # A trailer, which is not passed on, or of an answer to no request.
-        key, found = name.lower(), message.found
-        message.lines.append((key, name + b": " + value + b"\r\n"))
-        found[key] = found[key] + b", " + value if key in found else value
+        if not message.has_head:  # Else it is a trailer, which is not passed on.
+            message.headers.append((name, value))
 
     def _take_head(self) -> None:
         """See that all headers are there.
@@ -146,7 +144,9 @@ class Peer(asyncio.Protocol, ABC):
         """
         self._unseen_bytes = 0
         message = self.incoming
-        if len(message.lines) > MOST_HEADERS or sum(map(len, message.found.values())) > MOST_BYTES:
+        message.found = by_name(message.headers)
+        too_many = len(message.headers) > MOST_HEADERS
+        if too_many or sum(map(len, message.found.values())) > MOST_BYTES:
             raise TooLongError
         message.has_head = True
 

@@ -9,6 +9,7 @@ import structlog
 from exporter.errors import DocumentError, ExporterError
 from exporter.record import Record
 from exporter.sources.inbox import Inbox
+from exporter.sources.proxy.backlog import Backlog
 from exporter.sources.proxy.client import Client, Clients
 from exporter.sources.proxy.config import ListenTls, ProxyConfig
 from exporter.sources.proxy.exchange import Exchange, Way, refusal
@@ -101,6 +102,7 @@ class ProxyServer:
             log.warning("requests cut at the end", source=self._source, requests=self._under_way)
         self._targets.close()
         await self._clients.close()
+        self._way.books.backlog.clear()
 
     async def _handle(self, request: Request) -> bool:
         if (mistake := _mistake(request)) is not None:
@@ -157,6 +159,7 @@ def _books(
         fingerprint=(place, fingerprint.secret.read().encode()) if fingerprint else None,
         most_copied=config.max_copy,
         tasks=Tasks(),
+        backlog=Backlog(),
         sink=inbox,
         metrics=metrics,
     )

@@ -164,7 +164,7 @@ class Connection(Peer):
             return
         status = self._parser.get_status_code()
         if status < 200 and status != 101:  # 100 is ours to give, 103 a hint.
-            answer.lines, answer.found, answer.reason = [], {}, b""
+            answer.headers, answer.reason = [], b""
             return
         self._take_head()
         answer.status = status

@@ -12,6 +12,7 @@ import structlog
 from exporter.record import Record
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import TASK, Api, path_class, task_of
+from exporter.sources.proxy.backlog import Backlog
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.observation import Caller, Ending, Observation
 from exporter.sources.proxy.request import Request
@@ -27,12 +28,12 @@ FINGERPRINT_DIGITS = 12
 
 LONGEST_ATTRIBUTE = 256
 
-RATE_LIMITS = (
-    (b"x-ratelimit-remaining-requests", "request"),
-    (b"x-ratelimit-remaining-tokens", "token"),
-    (b"anthropic-ratelimit-requests-remaining", "request"),
-    (b"anthropic-ratelimit-tokens-remaining", "token"),
-)
+RATE_LIMITS = {
+    b"x-ratelimit-remaining-requests": "request",
+    b"x-ratelimit-remaining-tokens": "token",
+    b"anthropic-ratelimit-requests-remaining": "request",
+    b"anthropic-ratelimit-tokens-remaining": "token",
+}
 """Headers by which providers say what is left, and of what."""
 
 
@@ -57,6 +58,7 @@ class Books:
     fingerprint: tuple[int, bytes] | None
     most_copied: int
     tasks: Tasks
+    backlog: Backlog
     sink: Sink
     metrics: ProxyMetrics
 
@@ -137,11 +139,11 @@ class Watch:
             found.get(b"content-type", b"").lower(),
             found.get(b"content-encoding", b""),
         )
-        for name, unit in RATE_LIMITS:
-            if (left := found.get(name)) is not None and left.isdigit():
+        for name in RATE_LIMITS.keys() & found.keys():
+            if found[name].isdigit():
                 model, operation = self._observation.asked.model, self._api.operation
                 self._books.metrics.gauges.remains(
-                    model, self._provider, operation, unit, float(left)
+                    model, self._provider, operation, RATE_LIMITS[name], float(found[name])
                 )
 
     def part(self, data: bytes) -> None:
@@ -168,7 +170,10 @@ class Watch:
         """The exchange is over: its record goes on."""
         if self._active:
             self._books.metrics.gauges.leave(self._entered)
-        self._count(self._end, ending, perf_counter() - self._began)
+        elapsed_s = perf_counter() - self._began
+        self._books.backlog.add(
+            lambda: self._count(self._end, ending, elapsed_s), self._observation.held_bytes
+        )
 
     def _end(self, ending: Ending, elapsed_s: float) -> None:
         source, metrics = self._books.source, self._books.metrics

@@ -1,0 +1,100 @@
+"""A message's parts on their way to a receiver: all of them, in order, whatever room it has."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from exporter.sources.proxy.message import Message
+
+
+class Silent:
+    """A sender that nobody holds back."""
+
+    def resume_reading(self) -> None:
+        """Nothing was paused."""
+
+
+def came(message: Message, *parts: bytes, whole: bool = False) -> None:
+    """What a connection does when it has read something."""
+    for part in parts:
+        message.add(part)
+    message.is_whole = whole
+    message.wake()
+
+
+def roomy(got: list[bytes]) -> Callable[[bytes], bool]:
+    """A receiver that always has room."""
+
+    def take(part: bytes) -> bool:
+        got.append(part)
+        return True
+
+    return take
+
+
+async def passing(message: Message, receiver: Callable[[bytes], bool]) -> asyncio.Task[bool]:
+    task = asyncio.ensure_future(message.pass_to(receiver))
+    await asyncio.sleep(0)
+    return task
+
+
+def test_parts_come_to_the_receiver_before_any_task_runs() -> None:
+    async def scenario() -> None:
+        message, got = Message(Silent()), list[bytes]()
+        came(message, b"early")
+        task = await passing(message, roomy(got))
+        came(message, b"one", b"two")
+        assert got == [b"early", b"onetwo"]
+        came(message, b"last", whole=True)
+        assert await task
+        assert got[2:] == [b"last"]
+
+    asyncio.run(scenario())
+
+
+def test_a_receiver_without_room_gets_the_rest_when_it_asks_again() -> None:
+    async def scenario() -> None:
+        message, got = Message(Silent()), list[bytes]()
+
+        def full(part: bytes) -> bool:
+            got.append(part)
+            return False
+
+        task = await passing(message, full)
+        came(message, b"one")
+        came(message, b"two")
+        came(message, b"three", whole=True)
+        assert not await task
+        assert got == [b"one"]
+        assert await message.pass_to(full)
+        assert got == [b"one", b"twothree"]
+
+    asyncio.run(scenario())
+
+
+def test_what_came_before_an_error_is_passed_on_first() -> None:
+    async def scenario() -> None:
+        message, got = Message(Silent()), list[bytes]()
+        task = await passing(message, roomy(got))
+        message.add(b"one")
+        message.fail(ConnectionResetError("cut"))
+        with pytest.raises(ConnectionResetError):
+            await task
+        assert got == [b"one"]
+
+    asyncio.run(scenario())
+
+
+def test_a_receiver_that_fails_is_told_of_where_it_is_waited_for() -> None:
+    async def scenario() -> None:
+        def failing(part: bytes) -> bool:
+            raise ZeroDivisionError
+
+        message = Message(Silent())
+        task = await passing(message, failing)
+        came(message, b"one")
+        with pytest.raises(ZeroDivisionError):
+            await task
+
+    asyncio.run(scenario())
