@@ -91,8 +91,9 @@ def _lines(options: Options) -> str:
     """The log lines that the filters let through."""
     labels = {MODEL: "model", PROVIDER: "provider", STATUS_CODE: "status"}
     labels |= {label: label for label in options.attribute_labels}
-    filters = "".join(f" | {label}=~{quoted(f'${{{name}}}')}" for label, name in labels.items())
-    wanted = f" | {prometheus_label(REQUEST_ID)}=~{quoted('.*${request}.*')}"
+    # In backticks a backslash is one; in quotes Loki refuses those of `gpt-4\.1`.
+    filters = "".join(f" | {label}=~`${{{name}}}`" for label, name in labels.items())
+    wanted = f" | {prometheus_label(REQUEST_ID)}=~`.*${{request}}.*`"
     return f"{{service_name={quoted(SERVICE)}}}{filters}{wanted}"
 
 

@@ -19,9 +19,10 @@ NAMES = ("analytics", "model", "alerts", "exporter", "logs")
 ON_PROMETHEUS = NAMES[:-1]
 
 
-def opened(name: str) -> Dashboard:
+def opened(name: str, **picks: str) -> Dashboard:
     """A dashboard by its file's stem; where one model has to be picked, one is."""
-    picks = {"model": "qwen-plus"} if name == "model" else {}
+    if name == "model":
+        picks = {"model": "qwen-plus"} | picks
     return Dashboard.load(DIRECTORY / f"{name}.json", DAY, **picks)
 
 

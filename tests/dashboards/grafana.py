@@ -158,6 +158,7 @@ class Dashboard:
             "__range_s": str(self.span.seconds),
             "__range_ms": str(self.span.seconds * 1000),
             "__interval": f"{step_s}s",
+            "__auto": f"{step_s}s",
             "__rate_interval": f"{max(step_s + SCRAPE_INTERVAL_S, 4 * least_s)}s",
         }
 
@@ -170,7 +171,7 @@ class Dashboard:
     def _value(self, name: str) -> str:
         (variable,) = (each for each in self.variables() if each["name"] == name)
         if variable["type"] == "constant" or variable["type"] == "textbox":
-            return str(variable.get("query", ""))
+            return str(self.picks.get(name, variable.get("query", "")))
         current = self.picks.get(name) or (variable.get("current") or {}).get("value")
         assert current is not None, f"{name} has no value"
         if current == "$__all":
