@@ -96,8 +96,8 @@ def _outcomes(alert: Alert, prometheus: Prometheus, end: float, days: float) -> 
     count = int(days * DAY_S / step_s)
     start = end - (count - 1 + back) * step_s
     value = records.value(metric.kind, level, step_s)
+    counted = metric.traffic and records.amount(metric.traffic, level, step_s)
     values = prometheus.over(value, start, end, step_s)
-    counted = records.traffic(metric, level, step_s)
     traffic = prometheus.over(counted, start, end, step_s) if counted else {}
     for severity in SEVERITIES:
         if (threshold := alert.severities.get(severity)) is not None:

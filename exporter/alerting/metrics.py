@@ -63,6 +63,11 @@ class Measure:
     has_buckets: bool = False
     by: tuple[str, ...] = ()
 
+    @property
+    def of_buckets(self) -> bool:
+        """Whether it counts in buckets, all or some of them."""
+        return self.series.endswith("_bucket")
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:

@@ -2,7 +2,9 @@
 
 Every amount begins with the exact growth of a counter over one evaluation interval. It is a sum
 over samples, not a rate that is extrapolated: an alert says "3 requests failed", never 2.87.
-Windows are sums of these, so that a hundred definitions over one counter read it once.
+Windows are sums of these, so that a hundred definitions over one counter read it once. Buckets are
+twenty times as many as other series, and to record them costs as much as to read them: their growth
+is recorded once, at the level that it is watched at.
 """
 
 import hashlib
@@ -18,7 +20,6 @@ from exporter.alerting.metrics import (
     Kind,
     Mean,
     Measure,
-    Metric,
     Quantile,
     Share,
     State,
@@ -99,7 +100,9 @@ class Records:
                 mean = self._divided(total, count, level, window_s)
                 return self._add(level, name, f"mean{_spell(window_s)}", mean)
             case Quantile(name, buckets, quantile):
-                summed = self.amount(buckets, level, window_s)
+                # A quantile needs all of the buckets: a record of their sums would cost more than
+                # the sums do.
+                summed = self._within(buckets, level, window_s)
                 rank = q.call("histogram_quantile", q.number(quantile), summed)
                 # NaN, of a window without observations, is not >= 0.
                 known = q.binary(rank, ">=", q.number(0))
@@ -128,27 +131,26 @@ class Records:
         metric, operation = now.split(":")[1:]
         return self._add(level, metric, f"{operation}_change_{_spell(offset_s)}", change)
 
-    def traffic(self, metric: Metric, level: Level, window_s: float) -> Promql | None:
-        """The record of the number of things that a value rests on."""
-        if metric.traffic is None:
-            return None
-        return self.amount(metric.traffic, level, window_s)
-
     def amount(self, measure: Measure, level: Level, window_s: float) -> Promql:
         """The record of what a measure grew by within windows of a length."""
-        step_s = HOUR_S if window_s > LONG_S else self.interval_s
-        # Off the grid by half an interval: Prometheus 2 includes a range's left end, 3 does not.
-        length_s = window_s - self.interval_s / 2
+        within = self._within(measure, level, window_s)
+        if window_s == self.interval_s:
+            return within
+        return self._add(level, measure.name, f"delta{_spell(window_s)}", within)
+
+    def _within(self, measure: Measure, level: Level, window_s: float) -> Promql:
+        """The same, made of the records of shorter windows."""
         of_step = self.growth(measure, level)
         if window_s == self.interval_s:
             return of_step
-        if step_s > self.interval_s:
-            of_hour = self.amount(measure, level, step_s)
-            samples = q.select(of_hour, window_s=length_s, step_s=step_s)
+        # Off the grid by half an interval: Prometheus 2 includes a range's left end, 3 does not.
+        length_s = window_s - self.interval_s / 2
+        if window_s > LONG_S and self.interval_s < HOUR_S:
+            of_hour = self.amount(measure, level, HOUR_S)
+            samples = q.select(of_hour, window_s=length_s, step_s=HOUR_S)
         else:
             samples = q.select(of_step, window_s=length_s)
-        summed = q.call("sum_over_time", samples)
-        return self._add(level, measure.name, f"delta{_spell(window_s)}", summed)
+        return q.call("sum_over_time", samples)
 
     def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
         """A record of one definition's own."""
@@ -169,21 +171,25 @@ class Records:
         growth = summed(*measure.matchers)
         if measure.minus:
             growth = q.binary(growth, "-", summed(*measure.minus))
-        if measure.matchers:
-            # No failure yet is no failure: a value of 0, not no value.
+        if measure.matchers and not measure.of_buckets:
+            # No failure yet is no failure: a value of 0, not no value. Buckets are there at once.
             growth = q.binary(growth, "or", q.binary(q.number(0), "*", summed()))
         return self._add(level, measure.name, f"delta{_spell(self.interval_s)}", growth)
 
     def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:
         """What some of a counter's series grew by over one interval."""
+        if measure.of_buckets:
+            return self._growth(measure, matchers)
         # The colon of a record's level keeps the counter's own suffixes apart from ours.
         name = f"series:{measure.series.removesuffix('_total')}:delta{_spell(self.interval_s)}"
         if name not in self.rules:
-            self.rules[name] = Record(name, q.checked(self._counter(measure)))
+            grouping = f"by ({', '.join(measure.by)})" if measure.by else f"without ({REPLICAS})"
+            grown = Operand(f"sum {grouping} ({self._growth(measure)})")
+            self.rules[name] = Record(name, q.checked(grown))
         return q.select(name, matchers)
 
-    def _counter(self, measure: Measure, matchers: Sequence[Matcher] = ()) -> Promql:
-        """What a counter grew by over one interval, in all its labels but the replica's.
+    def _growth(self, measure: Measure, matchers: Sequence[Matcher] = ()) -> Promql:
+        """What each series of a counter grew by over one interval.
 
         A series that is new is counted from its first sample, which our exporter gives at zero: a
         Prometheus that meets a long-running exporter does not count its past. One that fell began
@@ -198,11 +204,8 @@ class Records:
         )
         first = q.call("min_over_time", q.select(series, matchers, window_s=interval))
         grown = q.binary(newest, "-", q.binary(before, "or", first))
-        growth = q.binary(
-            q.binary(grown, ">=", q.number(0)), "or", q.binary(newest, "+", q.number(0))
-        )
-        grouping = f"by ({', '.join(measure.by)})" if measure.by else f"without ({REPLICAS})"
-        return Operand(f"sum {grouping} ({growth})")
+        anew = q.binary(newest, "+", q.number(0))
+        return q.binary(q.binary(grown, ">=", q.number(0)), "or", anew)
 
     def _divided(self, part: Measure, whole: Measure, level: Level, window_s: float) -> Promql:
         divisor = q.binary(self.amount(whole, level, window_s), ">", q.number(0))
@@ -237,4 +240,4 @@ class WithoutRecords(Records):
         return Operand(f"({expression})")
 
     def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:
-        return self._counter(measure, matchers)
+        return self._growth(measure, matchers)

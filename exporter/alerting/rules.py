@@ -147,8 +147,8 @@ def _guards(alert: Alert, threshold: Threshold, records: Records) -> Iterator[Pr
     metric, watched = alert.meaning(), watch(alert)
     least = alert.least_traffic(threshold)
     offset_s = offset_of(alert) if alert.against else 0
-    traffic = records.traffic(metric, watched.level, alert.period)
-    if least and traffic is not None:
+    if least and metric.traffic is not None:
+        traffic = records.amount(metric.traffic, watched.level, alert.period)
         if not alert.against or alert.rising or not _is_amount(metric):
             yield _enough(metric, watched, traffic, least, 0)
         if alert.against:

@@ -140,11 +140,18 @@ def test_promql_rate() -> None:
 
 
 def test_promql_counter() -> None:
-    """Counters are looked at by their growth, in one place each."""
+    """Counters are looked at by their growth over an interval, which is recorded."""
     for _, rule in RULES:
         for selector in selectors(rule["expr"]):
             if ":" not in str(selector.name) and COUNTERS.search(str(selector.name)):
-                assert rule["record"].startswith("series:")
+                assert ":delta" in rule["record"]
+
+
+def test_every_record_is_read() -> None:
+    """By another rule, or by the dashboard of objectives."""
+    read = {selector.name for _, rule in RULES for selector in selectors(rule["expr"])}
+    recorded = {rule["record"] for _, rule in RULES if "record" in rule}
+    assert {name for name in recorded - read if not name.startswith("slo:")} == set()
 
 
 def test_promql_offset_and_range_query() -> None:
