@@ -3,7 +3,7 @@
 import html
 import platform
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
@@ -12,8 +12,6 @@ import apsw
 from aiohttp import web
 
 from exporter import __version__
-
-STYLESHEET_PATH = "/static/style.css"
 
 _STATIC = files(__package__) / "static"
 
@@ -84,9 +82,17 @@ class LandingPage:
         )
 
 
-async def stylesheet(_request: web.Request) -> web.Response:
-    """The style of the landing page."""
-    return web.Response(text=(_STATIC / "style.css").read_text("utf-8"), content_type="text/css")
+STYLESHEETS = ("colours.css", "style.css")
+"""Colours are those of all pages."""
+
+
+def stylesheet(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler of one of them."""
+
+    async def serve(_request: web.Request) -> web.Response:
+        return web.Response(text=(_STATIC / name).read_text("utf-8"), content_type="text/css")
+
+    return serve
 
 
 _NO_SOURCES = '<tr><td colspan="4">No source is configured.</td></tr>'

@@ -103,7 +103,7 @@ def test_a_link_of_another_part_is_text_too() -> None:
 def test_every_link_of_the_page_leads_somewhere_also_behind_a_prefix(serve: Serve) -> None:
     served = serve(sources=lambda: [ROW])
     links = Reader(served.ask("/").text).links
-    assert len(links) == 4
+    assert len(links) == 5
     for link in links:
         assert not link.startswith("/")
         assert served.ask(f"/{link}").status == 200
@@ -117,8 +117,11 @@ def test_needs_nothing_that_its_own_policy_forbids(serve: Serve) -> None:
     assert " style=" not in answer.text
 
 
-def test_the_stylesheet_is_served_from_the_package(serve: Serve) -> None:
-    answer = serve().ask("/static/style.css")
-    assert answer.headers["content-type"] == "text/css; charset=utf-8"
-    assert "prefers-color-scheme: dark" in answer.text
-    assert not re.search(r"url\(|@import", answer.text)
+def test_stylesheets_are_served_from_the_package(serve: Serve) -> None:
+    server = serve()
+    linked = re.findall('"stylesheet" href="(.*?)"', server.ask("/").text)
+    assert linked == ["static/colours.css", "static/style.css"]
+    styles = [server.ask(f"/{path}") for path in linked]
+    assert {style.headers["content-type"] for style in styles} == {"text/css; charset=utf-8"}
+    assert "prefers-color-scheme: dark" in styles[0].text
+    assert not re.search(r"url\(|@import", "".join(style.text for style in styles))
