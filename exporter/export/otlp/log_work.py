@@ -15,7 +15,7 @@ MOST_RECORDS = 1000
 
 POLL_INTERVAL_S = 1.0
 
-SHARE_OF_A_CORE = 0.25
+SHARE_OF_A_CORE = 0.5
 """What a backlog may take, so that counting and serving go on meanwhile."""
 
 
