@@ -23,7 +23,7 @@ from exporter.formats.lines import (
     Rejected,
     Use,
     Wanted,
-    not_blank,
+    one_by_one,
 )
 from exporter.formats.paths import Path
 from exporter.record import Indices
@@ -63,13 +63,7 @@ class JsonLines:
             else:
                 if len(rows) == lines:
                     return rows
-        rows = []
-        for line in not_blank(data):
-            try:
-                rows.append(self.row(line))
-            except Rejected as error:
-                rejected[error.reason] += 1
-        return rows
+        return one_by_one(data, self.row, rejected)
 
     def row(self, line: bytes) -> Any:
         """See `Lines`."""

@@ -1,7 +1,7 @@
 """Lines to columns: what the readers of each kind of line have in common."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
@@ -82,6 +82,17 @@ def not_blank(data: bytes) -> Iterator[bytes]:
     for line in data.split(b"\n"):
         if stripped := line.strip(BLANK).removeprefix(BYTE_ORDER_MARK):
             yield stripped
+
+
+def one_by_one(data: bytes, row: Callable[[bytes], Any], rejected: Counter[str]) -> list[Any]:
+    """The rows of the lines in `data` that `row` can read; the others are counted by reason."""
+    rows = []
+    for line in not_blank(data):
+        try:
+            rows.append(row(line))
+        except Rejected as error:
+            rejected[error.reason] += 1
+    return rows
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.formats.lines import NO_MATCH, Column, Rejected, Wanted, not_blank
+from exporter.formats.lines import NO_MATCH, Column, Rejected, Wanted, one_by_one
 
 
 class TextLines:
@@ -17,14 +17,7 @@ class TextLines:
 
     def rows(self, data: bytes, rejected: Counter[str]) -> Sequence[Any]:
         """See `Lines`."""
-        rows = []
-        for line in not_blank(data):
-            match = self._pattern.fullmatch(line.decode("utf-8", "replace"))
-            if match is None:
-                rejected[NO_MATCH] += 1
-            else:
-                rows.append(match.groups())
-        return rows
+        return one_by_one(data, self.row, rejected)
 
     def row(self, line: bytes) -> Any:
         """See `Lines`."""
@@ -52,13 +45,7 @@ class LogfmtLines:
 
     def rows(self, data: bytes, rejected: Counter[str]) -> Sequence[Any]:
         """See `Lines`."""
-        rows = []
-        for line in not_blank(data):
-            try:
-                rows.append(self.row(line))
-            except Rejected as error:
-                rejected[error.reason] += 1
-        return rows
+        return one_by_one(data, self.row, rejected)
 
     def row(self, line: bytes) -> Any:
         """See `Lines`."""
