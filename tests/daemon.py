@@ -1,5 +1,6 @@
 """The daemon as a process of its own, as its users run it."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,20 @@ class Daemon:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    @property
+    def proc(self) -> Path:
+        """What proc(5) has of it."""
+        return Path(f"/proc/{self.process.pid}")
+
+    def descriptors(self) -> list[int]:
+        """Those that are open."""
+        return sorted(int(entry.name) for entry in (self.proc / "fd").iterdir())
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had in use."""
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", (self.proc / "status").read_text())
+        return int(peak) / 1024
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; the exit status."""

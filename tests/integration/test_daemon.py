@@ -1,6 +1,5 @@
 """The daemon as a process: start, signals, reload, refusals, what it serves."""
 
-import json
 import os
 import signal
 import socket
@@ -8,56 +7,19 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
 
 from exporter.cli import EX_CONFIG
 from tests.daemon import Daemon
+from tests.setup import REQUESTS, Setup, counts, line
 from tests.waiting import wait_until
-
-REQUESTS = "llm_gateway_requests_total"
-
-
-def line(model: str = "small", **fields: object) -> str:
-    request = {"model": model, "status_code": 200, "input_tokens": 3, "output_tokens": 2, **fields}
-    return json.dumps(request) + "\n"
-
-
-class Setup:
-    """A configuration, its log and its state in one directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.log = directory / "requests.jsonl"
-        self.state = directory / "state"
-        self.config_file = directory / "config.yaml"
-        self.tail: dict[str, Any] = {"paths": [str(self.log)], "format": "records"}
-        self.rest: dict[str, Any] = {}
-        self.write()
-
-    def write(self) -> None:
-        sources = [{"name": "log", "tail": {"poll_interval": "10ms", **self.tail}}]
-        config = {"state_dir": str(self.state), "sources": sources, "commit_interval": "50ms"}
-        self.config_file.write_text(json.dumps(config | self.rest))
-
-    def append(self, *lines: str) -> None:
-        with self.log.open("a") as log:
-            log.writelines(lines)
-
-    def start(self, *flags: str) -> Daemon:
-        return Daemon(self.config_file, flags=flags)
 
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
     return Setup(tmp_path)
-
-
-def counts(daemon: Daemon, expected: int, **labels: str) -> None:
-    """Wait for a number of requests, and see that it stays."""
-    wait_until(lambda: daemon.total(REQUESTS, **labels) >= expected, 10, f"{expected} requests")
-    assert daemon.total(REQUESTS, **labels) == expected
 
 
 def test_it_is_not_ready_before_the_first_commit_and_healthy_at_once(setup: Setup) -> None:

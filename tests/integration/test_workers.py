@@ -5,91 +5,30 @@ import os
 import random
 import re
 import signal
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.requestlog.filter import Filter
-from exporter.requestlog.search import RequestSearch
 from tests.daemon import Daemon
 from tests.export.otlp.receiver import GrpcReceiver, attributes
+from tests.gateway import Gateway, to_odd_names
+from tests.scraper import Scraper
+from tests.setup import REQUESTS, counted_and_logged_once
 from tests.waiting import free_port, wait_until
 
-REQUESTS = "llm_gateway_requests_total"
 RECORDS = "llm_gateway_exporter_records_total"
-INPUT = {"gen_ai_token_type": "input"}
 LIMIT_S = 120
 """Two processes start on two cores, which the machine may have better use for."""
 
 
-class Gateway(threading.Thread):
-    """Appends requests to several logs, and rotates them, also to names of no usual form.
-
-    Attributes:
-        paths: where the logs are written.
-        requests, input_tokens: what was written in whole lines.
-    """
-
-    def __init__(self, directory: Path, logs: int = 5) -> None:
-        super().__init__(daemon=True)
-        self.paths = [directory / f"gateway-{number}.jsonl" for number in range(logs)]
-        self._stopping = threading.Event()
-        self._random = random.Random(4)
-        self.requests = 0
-        self.input_tokens = 0
-        self.rotations = 0
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self._stopping.wait(self._random.uniform(0, 0.03)):
-            self.write(self._random.choice(self.paths), self._random.randrange(1, 20))
-
-    def write(self, path: Path, requests: int) -> None:
-        if path.exists() and path.stat().st_size > 30_000:
-            self._rotate(path)
-        lines = b"".join(self._line() for _ in range(requests))
-        with path.open("ab", buffering=0) as file:
-            cut = self._random.randrange(len(lines))
-            file.write(lines[:cut])
-            file.write(lines[cut:])
-
-    def _rotate(self, path: Path) -> None:
-        self.rotations += 1
-        stamp = f"2026-11-28T11-00-{self.rotations:02}.{self.rotations:03}"
-        names = (f"{path.name}.{self.rotations + 100}", f"{path.stem}-{stamp}.jsonl")
-        path.rename(path.with_name(names[self.rotations % 2]))
-
-    def _line(self) -> bytes:
-        tokens = self._random.randrange(1, 1000)
-        request = {
-            "request_id": f"{self.requests:08}",
-            "model": self._random.choice(["small", "large"]),
-            "status_code": self._random.choice([200, 200, 200, 429]),
-            "start_time": time.time(),
-            "latency_s": self._random.random(),
-            "input_tokens": tokens,
-            "output_tokens": 1,
-        }
-        self.requests += 1
-        self.input_tokens += tokens
-        return json.dumps(request).encode() + b"\n"
-
-
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    gateway = Gateway(tmp_path)
+    gateway = Gateway(tmp_path, to_odd_names, logs=5)
     yield gateway
-    if gateway.is_alive():
-        gateway.stop()
+    gateway.stop()
 
 
 def configuration(directory: Path, **settings: Any) -> Path:
@@ -115,50 +54,13 @@ def ready(daemon: Daemon) -> Daemon:
 
 def check(daemon: Daemon, gateway: Gateway, directory: Path) -> None:
     """All is counted once and logged once."""
-    wait_until(
-        lambda: daemon.total(REQUESTS) >= gateway.requests, LIMIT_S, "all lines to be counted"
-    )
-    assert daemon.total(REQUESTS) == gateway.requests
-    assert daemon.total("llm_gateway_tokens_total", **INPUT) == gateway.input_tokens
-    found = RequestSearch(directory / "state" / "requests").export(Filter())
-    logged = [request for table in found for request in table.requests()]
-    assert len({request.request_id for request in logged}) == len(logged) == gateway.requests
-    assert sum(request.input_tokens or 0 for request in logged) == gateway.input_tokens
+    counted_and_logged_once(daemon, gateway, directory / "state", LIMIT_S)
 
 
 def workers_of(daemon: Daemon) -> list[int]:
     """Process ids of the workers that run."""
     children = Path(f"/proc/{daemon.process.pid}/task").glob("*/children")
     return [int(pid) for child in children for pid in child.read_text().split()]
-
-
-class Scraper(threading.Thread):
-    """Scrapes an address again and again.
-
-    Attributes:
-        seen: all requests, as each scrape told.
-    """
-
-    def __init__(self, address: str) -> None:
-        super().__init__(daemon=True)
-        self._url = f"http://{address}/metrics"
-        self._stopping = threading.Event()
-        self.seen: list[float] = []
-
-    def run(self) -> None:
-        while not self._stopping.wait(0.1):
-            try:
-                with urllib.request.urlopen(self._url, timeout=10) as response:
-                    values = re.findall(
-                        rf"^{REQUESTS}.* (\S+)$", response.read().decode(), re.MULTILINE
-                    )
-                self.seen.append(sum(map(float, values)))
-            except (OSError, HTTPException):
-                continue  # It is being started.
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self.join()
 
 
 @pytest.mark.fault("kill -9 of workers")
