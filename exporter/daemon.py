@@ -112,10 +112,8 @@ class Daemon:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        tasks: set[asyncio.Task[str | None]] = set()
-        loop.add_signal_handler(
-            signal.SIGHUP, lambda: tasks.add(asyncio.create_task(self.reload()))
-        )
+        hangup = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
         web = WebServer(
             self._options.listen,
             exposition=self,
@@ -147,17 +145,20 @@ class Daemon:
             raise
         self._start()
         notify.ready()
-        watchdog = asyncio.create_task(_pat_watchdog())
+        beside = [
+            asyncio.create_task(_pat_watchdog()),
+            asyncio.create_task(self._reload_at_each(hangup)),
+        ]
         await stopping.wait()
         log.info("stopping")
         notify.stopping()
-        watchdog.cancel()
-        await self._proxies.stop()
         if not await self._stop():
             log.warning(
                 "the last commit did not succeed in time: it is read again at the next start"
             )
             os._exit(0)
+        for task in beside:
+            task.cancel()
         self._store.close()
         await web.stop()
 
@@ -168,8 +169,17 @@ class Daemon:
 
     async def _stop(self) -> bool:
         """Commit what was read and tell of it; whether that was done in time."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + STOP_LIMIT_S
+        try:
+            # For good: a reload that is under way comes to its end, and none begins any more.
+            await asyncio.wait_for(self._reloading.acquire(), STOP_LIMIT_S)
+        except TimeoutError:
+            return False
+        left_s = deadline - clock()
+        await self._proxies.stop()
         is_committed, _ = await asyncio.gather(
-            asyncio.to_thread(self._engine.stop, STOP_LIMIT_S), self._workers.stop(STOP_LIMIT_S)
+            asyncio.to_thread(self._engine.stop, left_s), self._workers.stop(left_s)
         )
         if is_committed:
             await asyncio.to_thread(self._readers.stop)
@@ -178,6 +188,13 @@ class Daemon:
     async def render(self, openmetrics: bool) -> bytes:
         """What a scrape gets."""
         return await self._readers.exposition.render(openmetrics=openmetrics)
+
+    async def _reload_at_each(self, hangup: asyncio.Event) -> None:
+        """Reload whenever it is set; signals that come during a reload are one."""
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            await self.reload()
 
     async def reload(self) -> str | None:
         """Load the configuration again; what is wrong with it, None if it is in force now."""

@@ -1,0 +1,68 @@
+"""Signals to reload that never end, while requests come in."""
+
+import signal
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.gateway import Gateway, to_odd_names
+from tests.setup import Setup, counted_and_logged_once, counts, line
+from tests.waiting import wait_until
+
+SIGNALS = 300
+MOST_THREADS = 20
+"""Most of them are asyncio's, which makes them when it first needs them."""
+
+RELOADED = "configuration reloaded"
+
+
+def reload(daemon: Daemon) -> None:
+    """Once; all those that were asked for before come first."""
+    url = f"http://{daemon.address}/-/reload"
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=60) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.fault("SIGHUP storm under load")
+def test_a_storm_of_sighups_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, to_odd_names, logs=3, rotate_at_bytes=1 << 30)
+    setup = Setup(tmp_path)
+    setup.tail["paths"] = [f"{tmp_path}/gateway-*"]
+    setup.write()
+    for path in gateway.paths:
+        gateway.write(path, 10)
+    gateway.start()
+    with setup.start("--web.enable-lifecycle").wait_ready() as daemon:
+        before = len(daemon.descriptors())
+        for _ in range(SIGNALS):
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.002)  # that many a second, or the kernel makes one signal of all
+        reload(daemon)
+        reloads = daemon.log.read_text().count(RELOADED)
+        assert 1 < reloads < SIGNALS / 2, "signals that come during a reload are one"
+        for _ in range(MOST_THREADS):
+            reload(daemon)
+        wait_until(lambda: len(daemon.descriptors()) <= before, 10, "descriptors to be let go of")
+        assert len(list((daemon.proc / "task").iterdir())) < MOST_THREADS
+        gateway.stop()
+        counted_and_logged_once(daemon, gateway, setup.state)
+
+
+def test_a_reload_and_the_end_at_the_same_time_are_one_after_the_other(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.append(*[line()] * 1000)
+    with setup.start().wait_ready() as daemon:
+        daemon.process.send_signal(signal.SIGSTOP)  # so that both signals are there when it wakes
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.process.send_signal(signal.SIGTERM)
+        setup.append(line())
+        daemon.process.send_signal(signal.SIGCONT)
+        assert daemon.process.wait(20) == 0
+    told = daemon.log.read_text()
+    assert RELOADED in told
+    assert "level=error" not in told
+    with setup.start().wait_ready() as daemon:
+        counts(daemon, 1001)
