@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -171,8 +171,7 @@ class Discovery:
         paths: set[str] = set()
         for pattern in self._globs:
             matches = glob.glob(pattern, recursive=True)
-            if not matches:
-                self._look_for_directory(pattern)
+            self._check_directory(pattern, matches)
             paths.update(matches)
         return sorted(path for path in paths if not self._leaves_out(path))
 
@@ -190,13 +189,14 @@ class Discovery:
         self._complaints.over(path, "look at file")
         return info
 
-    def _look_for_directory(self, pattern: str) -> None:
+    def _check_directory(self, pattern: str, matches: Sequence[str]) -> None:
         """Say why a glob matches nothing, where its directory is the reason."""
         directory = pattern
         while glob.has_magic(directory) or directory == pattern:
             directory = os.path.dirname(directory)
         try:
-            os.scandir(directory or ".").close()
+            if not matches:
+                os.scandir(directory or ".").close()
         except OSError as error:
             self._complaints.about(directory, "look into directory", error, TRIED_AGAIN)
         else:
