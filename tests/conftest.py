@@ -1,5 +1,6 @@
 """What tests of several parts share: waiting, ports, Debian's programs, a real Prometheus."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests import waiting
+from tests.counting import MEMORY
 from tests.debian import program
 from tests.prometheus import Prometheus
 
@@ -28,6 +30,13 @@ def wait_until() -> Callable[..., object]:
 def free_port() -> int:
     """One free TCP port; tests.waiting.free_port gives as many as are wanted."""
     return waiting.free_port()
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """A directory in memory, where there is one."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

@@ -29,7 +29,11 @@ def a_request(request_id: str, start: float = NOON, **names_and_numbers: Any) ->
 
 
 class Logging:
-    """A request log in a directory, with a state that is a number."""
+    """A request log in a directory, with a state that is a number.
+
+    Args:
+        batch: the last one that the state has committed.
+    """
 
     def __init__(
         self,
@@ -39,10 +43,11 @@ class Logging:
         days: int = 14,
         max_bytes: int = 1 << 40,
         now: float = NOON + 3600,
+        batch: int = 0,
         **options: Any,
     ) -> None:
         self.directory = directory
-        self.batch = 0
+        self.batch = batch
         self.now = now
         self.kinds = Kinds()
         self.registry = CollectorRegistry()

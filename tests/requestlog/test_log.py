@@ -280,6 +280,7 @@ def test_half_a_surrogate_pair_from_a_client_does_no_harm(tmp_path: Path) -> Non
     assert (found.request_id, found.model, found.attributes) == ("id-?", "?", {"team": "?x"})
 
 
+@pytest.mark.scenario("G6")
 def test_readers_cannot_make_the_write_ahead_log_grow_for_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,9 @@
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.counting import MEMORY
-
-
-@pytest.fixture
-def quick_path() -> Iterator[Path]:
-    """A directory in memory, where there is one."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
-        yield Path(directory)
 
 
 @pytest.fixture
