@@ -16,9 +16,11 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 BENCHMARKS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "lines": ("Log lines", lines.measure),
+    "growth": ("Growth", lambda: importlib.import_module("benchmarks.growth").measure()),
     "workers": ("Two processes", lambda: importlib.import_module("benchmarks.workers").measure()),
     "litellm": ("LiteLLM's 12 KB lines", lines.measure_litellm),
     "idle": ("Idle files", lambda: importlib.import_module("benchmarks.idle").measure()),
+    "startup": ("Start", lambda: importlib.import_module("benchmarks.startup").measure()),
     "scrape": ("Scrapes", lambda: importlib.import_module("benchmarks.scrape").measure()),
     "requests": (
         "Request log",

@@ -1,6 +1,7 @@
-"""A scrape of 10,000 samples: CPU time beside prometheus-client, and what it does to commits."""
+"""A scrape: CPU time by samples, beside prometheus-client, and what it does to commits."""
 
 import asyncio
+import itertools
 import statistics
 import sys
 import tempfile
@@ -21,8 +22,12 @@ from exporter.export.scrape import Exposition
 from exporter.ledger import Additions, Ledger
 from exporter.store.state import StateStore
 
-SAMPLES = 10_000
-ROUNDS = 30
+ROUNDS = {1_000: 30, 10_000: 30, 100_000: 10}
+"""By samples."""
+
+USUAL = 10_000
+"""Samples while commits are measured."""
+
 COMMITS = 200
 PAUSE_S = 0.1
 
@@ -31,43 +36,49 @@ _LOOPS = threading.local()  # asyncio.run would show each exposition, whole, in 
 
 def measure() -> str:
     """Markdown of the result."""
-    ledger = _ledger()
+    rows = [_renderings(samples, rounds) for samples, rounds in ROUNDS.items()]
+    ledger = _ledger(USUAL)
     exposition = Exposition(ledger, CollectorRegistry())
-    samples = sum(
-        not line.startswith(b"#") for line in _render(exposition, openmetrics=False).splitlines()
-    )
-    registry = CollectorRegistry()
-    registry.register(_Reference(ledger))
-    rows = []
-    for name, render in {
-        "ours, text": lambda: _render(exposition, openmetrics=False),
-        "ours, OpenMetrics": lambda: _render(exposition, openmetrics=True),
-        "prometheus-client, text": lambda: generate_latest(registry),
-    }.items():
-        rows.append([name, spread([_cpu_ms(render) for _ in range(ROUNDS)])])
     quiet, scraped = (
         _commits_ms(ledger, exposition, scrape=False),
         _commits_ms(ledger, exposition, scrape=True),
     )
     return (
-        f"{samples:,} samples in one process; milliseconds of CPU, median (least to most) of "
-        f"{ROUNDS}.\n\n"
-        + table(["", "CPU ms"], rows)
-        + "\n\nA commit of every series, milliseconds, median and 99th percentile of "
-        + f"{COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while another thread scrapes "
-        f"every {PAUSE_S * 1000:.0f} ms (the interpreter's switch interval as the daemon sets it)."
+        "One process; milliseconds of CPU, median (least to most).\n\n"
+        + table(["samples", "ours, text", "ours, OpenMetrics", "prometheus-client, text"], rows)
+        + f"\n\nA commit of every series, with {USUAL:,} samples: milliseconds, median and 99th "
+        f"percentile of {COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while another "
+        f"thread scrapes every {PAUSE_S * 1000:.0f} ms (the interpreter's switch interval as the "
+        "daemon sets it)."
     )
+
+
+def _renderings(wanted: int, rounds: int) -> list[str]:
+    """A row of the table."""
+    ledger = _ledger(wanted)
+    exposition = Exposition(ledger, CollectorRegistry())
+    text = _render(exposition, openmetrics=False)
+    samples = sum(not line.startswith(b"#") for line in text.splitlines())
+    registry = CollectorRegistry()
+    registry.register(_Reference(ledger))
+    contestants = (
+        lambda: _render(exposition, openmetrics=False),
+        lambda: _render(exposition, openmetrics=True),
+        lambda: generate_latest(registry),
+    )
+    taken = [spread([_cpu_ms(render) for _ in range(rounds)]) for render in contestants]
+    return [f"{samples:,}", *taken]
 
 
 def _two(values: list[float]) -> str:
     return f"{statistics.median(values):.1f} and {statistics.quantiles(values, n=100)[98]:.1f}"
 
 
-def _ledger() -> Ledger:
+def _ledger(samples: int) -> Ledger:
     ledger = Ledger(v.INSTRUMENTS, v.IDENTITY)
     additions = Additions()
     random = np.random.default_rng(7)
-    for model in range(1000):
+    for model in itertools.count():
         labels = (f"model-{model:03}", "provider", "chat")
         for instrument, rest in (
             (v.REQUEST_DURATION, ("",)),
@@ -79,7 +90,7 @@ def _ledger() -> Ledger:
             additions.add(
                 family, np.array([row]), np.floor(random.random((1, family.width)) * 1000)
             )
-        if sum(len(family) * (family.width + 1) for family in ledger) >= SAMPLES:
+        if sum(len(family) * (family.width + 1) for family in ledger) >= samples:
             break
     ledger.publish(ledger.changes(additions))
     return ledger

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,29 +36,35 @@ attributes:
 """
 
 
-def write_lines(path: Path, lines: int, seed: int = 7) -> None:
-    """A log of so many requests; the same for the same seed."""
+def write_lines(path: Path, lines: int, seed: int = 7, models: Sequence[str] = MODELS) -> None:
+    """A log of so many requests; the same for the same seed.
+
+    Args:
+        models: each is asked for as often as any other.
+    """
     draw = random.Random(seed)
     now = 1_760_000_000.0
     with path.open("w") as log:
-        for number in range(lines):
+        for _ in range(lines):
             now += draw.expovariate(1000)
-            log.write(json.dumps(_request(draw, number, now), separators=(",", ":")) + "\n")
+            request = _request(draw, draw.choice(models), now)
+            log.write(json.dumps(request, separators=(",", ":")) + "\n")
 
 
-def _request(draw: random.Random, number: int, now: float) -> dict[str, object]:
+def _request(draw: random.Random, model: str, now: float) -> dict[str, object]:
     latency = draw.lognormvariate(0, 1)
+    key = draw.randrange(500)
     prompt, completion = int(draw.lognormvariate(6, 1)), int(draw.lognormvariate(5, 1))
     return {
         "request_id": f"req_{draw.getrandbits(128):032x}",
         "ts": round(now, 6),
         "start_time": datetime.fromtimestamp(now, UTC).isoformat(),
-        "model": draw.choice(MODELS),
+        "model": model,
         "route": draw.choice(ROUTES),
         "status": draw.choice(STATUSES),
         "stream": draw.random() < 0.7,
-        "team": f"team-{draw.randrange(40):02}",
-        "key": f"key-{draw.randrange(500):04x}",
+        "team": f"team-{key % 40:02}",
+        "key": f"key-{key:04x}",
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
