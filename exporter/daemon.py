@@ -194,7 +194,10 @@ class Daemon:
         while True:
             await hangup.wait()
             hangup.clear()
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                log.exception("the reload failed by a mistake in this program")
 
     async def reload(self) -> str | None:
         """Load the configuration again; what is wrong with it, None if it is in force now."""
