@@ -8,6 +8,8 @@ from pathlib import Path
 VERSION = "1.108.7"
 """The newest whose every requirement could be had when this was written."""
 
+NAME = f"LiteLLM {VERSION}"
+
 MODEL = "qwen-plus"
 
 SETTINGS = (

@@ -38,7 +38,7 @@ class Client(Peer):
     def __init__(self, clients: "Clients") -> None:
         super().__init__(tick_s=clients.limits.head_s / 4)
         self._clients = clients
-        self._remote = self._scheme = ""
+        self._remote = self._scheme = b""
         self.incoming = self._new_request()
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
@@ -63,48 +63,45 @@ class Client(Peer):
 
     async def _serve(self) -> None:
         try:
-            while (request := await self._next()) is not None:
-                self._deadline = inf
-                stays = await self._answer(request)
-                if self.is_writing_paused:
-                    await self.drain()
-                if not request.is_whole and not await self._rest_came(request):
-                    break
-                if not stays or self._is_ending:
-                    break
+            while await self._answer_next():
                 self._expect(self._clients.limits.head_s)
-            else:
-                if self._mistake:
-                    await self._refuse()
         finally:
             if self._transport is not None:
                 self._transport.close()
 
-    async def _next(self) -> Request | None:
-        """The next request; None where there won't be one."""
+    async def _answer_next(self) -> bool:
+        """Answer the next request, once there is one; whether another one may follow."""
         self._is_idle = True
         while not self._waiting:
+            if self._mistake:
+                await self._refuse()
             if self._mistake or self._is_ending:
-                return None
+                return False
             self._arrived = self._loop.create_future()
             await self._arrived
         self._is_idle = False
         request = self._waiting.popleft()
         if not self._waiting:
             self.resume_reading()
-        return request
-
-    async def _answer(self, request: Request) -> bool:
+        self._deadline = inf
         try:
-            return await self._clients.handle(request)
+            stays = await self._clients.handle(request)
         except ConnectionError:
-            return False
+            stays = False
         except Exception as error:
-            self._clients.metrics.requests_failed.inc()
-            log.error("request failed", path=request.path, exc_info=error)
-            if not request.is_answered:
-                request.answer(plain_answer(500, "Internal Server Error"))
+            self._failed(request, error)
+            stays = False
+        if self.is_writing_paused:
+            await self.drain()
+        if not request.is_whole and not await self._rest_came(request):
             return False
+        return stays and not self._is_ending
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        self._clients.metrics.requests_failed.inc()
+        log.error("request failed", path=request.path, exc_info=error)
+        if not request.is_answered:
+            request.answer(plain_answer(500, "Internal Server Error"))
 
     async def _rest_came(self, request: Request) -> bool:
         """Wait a while for the rest of a body that nobody wants."""
@@ -131,8 +128,8 @@ class Client(Peer):
         # encrypted is taken for sent; there, `head_s` ends the wait for an answer's rest.
         cast(asyncio.Transport, transport).set_write_buffer_limits(0)
         address = transport.get_extra_info("peername")
-        self._remote = address[0] if address else ""
-        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._remote = address[0].encode() if address else b""
+        self._scheme = b"https" if transport.get_extra_info("sslcontext") else b"http"
         self._clients.connections.add(self)
         self.serving = self._loop.create_task(self._serve())
         self._expect(self._clients.limits.head_s)

@@ -156,7 +156,8 @@ class Exchange:
             if body is None:
                 self._upload = asyncio.create_task(self._pass_body(connection))
             try:
-                await answer.head()
+                while not answer.has_head:
+                    await answer.more()
                 return answer
             except CutError as error:
                 if self._upload_error is not None:

@@ -60,13 +60,14 @@ def dropped(found: Mapping[bytes, bytes], usual: frozenset[bytes]) -> frozenset[
     return usual | {option.strip().lower() for option in connection.split(b",")}
 
 
-def forwarded(found: Mapping[bytes, bytes], peer: str, scheme: str) -> bytes:
-    """`X-Forwarded-*` lines; of a chain of proxies the first one's scheme and host stand."""
+def forwarded(found: Mapping[bytes, bytes], peer: bytes, scheme: bytes) -> tuple[bytes, ...]:
+    """`X-Forwarded-*`, in pieces; of a chain of proxies the first one's scheme and host stand."""
     before = found.get(b"x-forwarded-for")
-    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (
-        before + b", " + peer.encode() if before else peer.encode(),
-        found.get(b"x-forwarded-proto") or scheme.encode(),
-        found.get(b"x-forwarded-host") or found.get(b"host", b""),
+    return (
+        *(b"X-Forwarded-For: ", before + b", " + peer if before else peer),
+        *(b"\r\nX-Forwarded-Proto: ", found.get(b"x-forwarded-proto") or scheme),
+        *(b"\r\nX-Forwarded-Host: ", found.get(b"x-forwarded-host") or found.get(b"host", b"")),
+        b"\r\n",
     )
 
 

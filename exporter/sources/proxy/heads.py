@@ -44,13 +44,14 @@ def request_head(
     dropped = h.dropped(request.found, h.OURS_TO_MAKE)
     if unpacked:
         dropped |= {b"accept-encoding"}
+    # Pieces, of which one is made at the end: each that is formatted by itself takes 0.3 µs.
     return b"".join(
         [
-            b"%b %b%b HTTP/1.1\r\nHost: %b\r\n"
-            % (request.method.encode(), upstream.path, request.target, upstream.host),
+            *(request.method.encode(), b" ", upstream.path, request.target, b" HTTP/1.1\r\n"),
+            *(b"Host: ", upstream.host, b"\r\n"),
             *h.lines(request.headers, dropped),
-            h.forwarded(request.found, request.remote, request.scheme),
-            b"X-Request-Id: %b\r\n" % request_id,
+            *h.forwarded(request.found, request.remote, request.scheme),
+            *(b"X-Request-Id: ", request_id, b"\r\n"),
             b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if request.is_session else b"",
             _body_header(request, body),
             b"\r\n",
@@ -79,7 +80,7 @@ def answer_head(
         *h.lines(answer.headers, dropped),
     ]
     if b"x-request-id" not in found:
-        parts.append(b"X-Request-Id: %b\r\n" % request_id)
+        parts += (b"X-Request-Id: ", request_id, b"\r\n")
     if is_event_stream and b"x-accel-buffering" not in found:
         parts.append(b"X-Accel-Buffering: no\r\n")  # Else nginx before us gathers the events.
     if framing.size is not None:

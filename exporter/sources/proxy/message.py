@@ -44,15 +44,6 @@ class Message:
 
     # What its receiver asks for.
 
-    async def head(self) -> None:
-        """Wait for the headers.
-
-        Raises:
-            Exception: they won't come.
-        """
-        while not self.has_head:
-            await self._more()
-
     async def read(self) -> bytes:
         """The next part of the body, without its framing; b"" at its end.
 
@@ -62,7 +53,7 @@ class Message:
         while not self._parts:
             if self.is_whole:
                 return b""
-            await self._more()
+            await self.more()
         return self.take()
 
     async def pass_to(self, receiver: Callable[[bytes], bool]) -> bool:
@@ -83,7 +74,7 @@ class Message:
         try:
             self._pass(receiver)
             while self._has_room and not self.is_whole:
-                await self._more()
+                await self.more()
         finally:
             self._receiver = None
         if self._failure is not None:
@@ -106,7 +97,7 @@ class Message:
         self._sender.resume_reading()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _more(self) -> asyncio.Future[None]:
+    def more(self) -> asyncio.Future[None]:
         """Done once there is more to see.
 
         Raises:

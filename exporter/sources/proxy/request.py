@@ -15,7 +15,7 @@ class Request(Message):
         is_answered: a part of the answer was sent.
     """
 
-    def __init__(self, client: Peer, peer_address: str, scheme: str) -> None:
+    def __init__(self, client: Peer, peer_address: bytes, scheme: bytes) -> None:
         super().__init__(client)
         self._client = client
         self.remote = peer_address
