@@ -93,8 +93,9 @@ class Message:
     def take(self) -> bytes:
         """What of the body is there already."""
         parts, self._parts = self._parts, []
+        if self.buffered > MOST_BUFFERED:
+            self._sender.resume_reading()
         self.buffered = 0
-        self._sender.resume_reading()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def more(self) -> asyncio.Future[None]:
