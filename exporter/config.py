@@ -327,7 +327,8 @@ class Config(Section):
     """Endpoints that the series, or requests as log records, are pushed to."""
 
     workers: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes that share the files of all `tail` sources; a change takes a restart."""
+    """Processes that share the files of `tail` sources and the clients of `proxy` sources; a change
+    takes a restart."""
 
     commit_interval: Annotated[Duration, between(Duration("50ms"), Duration("60s"))] = Duration(
         "1s"

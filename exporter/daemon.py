@@ -18,7 +18,9 @@ from exporter.errors import ExporterError
 from exporter.garbage import search_rarely
 from exporter.readers import Readers
 from exporter.sources.inbox import Inboxes
-from exporter.sources.proxy.fleet import Proxies, WantedProxy
+from exporter.sources.proxy.doors import Doors, WantedProxy
+from exporter.sources.proxy.fleet import Proxies
+from exporter.sources.proxy.tasks import TaskBook
 from exporter.store.state import StateStore
 from exporter.web.ingest import PushDoor
 from exporter.web.pages import SourceState
@@ -34,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 STOP_LIMIT_S = 4.0
 """Time for the last commit, so that the whole stop stays within five seconds."""
+
+DRAIN_MARGIN_S = 1.0
+"""For workers to tell that no request is under way any more."""
 
 RELOAD_LIMIT_S = 30.0
 """The same for a reload, which nothing presses: a commit on a busy machine may take longer."""
@@ -73,7 +78,6 @@ class Daemon:
         config = load_config(options.config_file)
         self._metrics = Metrics()
         self._inboxes = Inboxes()
-        self._proxies = Proxies(self._inboxes, self._metrics.proxy)
         self._store = StateStore(config.state_dir)
         try:
             self._workers = Workers(
@@ -81,6 +85,11 @@ class Daemon:
                 self._metrics.workers,
                 options.log_level,
                 options.log_format,
+                lambda sign: self._proxies.hear(sign.remaining, sign.tasks),
+            )
+            self._doors = Doors(self._workers.serve)
+            self._proxies = Proxies(
+                self._inboxes, self._metrics.proxy, self._doors.follow, TaskBook().take
             )
             self._workers.configure(config)
             self._engine = self._engine_of(config)
@@ -139,7 +148,7 @@ class Daemon:
         )
         await web.start()
         try:
-            await self._proxies.follow(_proxies_of(self._engine.config))
+            self._proxies.follow(_proxies_of(self._engine.config))
         except BaseException:
             await web.stop()
             raise
@@ -177,7 +186,10 @@ class Daemon:
         except TimeoutError:
             return False
         left_s = deadline - clock()
-        await self._proxies.stop()
+        self._doors.close()
+        await asyncio.gather(
+            self._proxies.stop(), self._workers.drain(self._proxies.drain_s + DRAIN_MARGIN_S)
+        )
         is_committed, _ = await asyncio.gather(
             asyncio.to_thread(self._engine.stop, left_s), self._workers.stop(left_s)
         )
@@ -228,11 +240,11 @@ class Daemon:
     async def _replace(self, config: Config) -> None:
         """Put proxies and an engine with the new configuration in the place of the old ones."""
         before = self._engine.config
-        await self._proxies.follow(_proxies_of(config))
+        self._proxies.follow(_proxies_of(config))
         try:
             await self._replace_engine(config)
         except ExporterError:
-            await self._proxies.follow(_proxies_of(before))
+            self._proxies.follow(_proxies_of(before))
             raise
 
     async def _replace_engine(self, config: Config) -> None:

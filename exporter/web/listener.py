@@ -1,6 +1,7 @@
 """Listening sockets and connections: how many, how long, and by which certificate."""
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -20,10 +21,11 @@ from exporter.errors import ExporterError
 _log = structlog.get_logger(__name__)
 
 _ACCEPT_RETRY_S = 0.2
-_BACKLOG = 512
+BACKLOG = 512
 """Connections that the kernel holds until they are accepted; beyond, clients wait a second."""
 _LINGER_S = 1
-"""For the rest of an unwanted body: many a client reads its answer only when all is sent."""
+"""For the rest of an unwanted body, as many a client reads its answer only when all is sent; in the
+end, for the handshakes under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,27 +191,38 @@ class Listener:
         Raises:
             ListenError: it is no address, or cannot be had.
         """
-        listening = open_socket(address)
+        self.accept_at(open_socket(address))
+
+    def accept_at(self, listening: socket.socket) -> None:
+        """Accept at a socket that listens, and close it in the end; other processes may have it."""
+        listening.setblocking(False)
         self._sockets.append(listening)
         self._loop.add_reader(listening, self._accept, listening)
 
-    async def close(self) -> None:
-        """Accept no more; connections that stand are the server's."""
+    def stop_accepting(self) -> None:
+        """Accept no more."""
         for listening in self._sockets:
             self._loop.remove_reader(listening)
             listening.close()
-        await asyncio.sleep(0)  # A task that never ran would not close its socket.
-        for task in self._opening.values():
-            task.cancel()
-        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        self._sockets.clear()
+
+    async def close(self) -> None:
+        """Accept no more; connections that stand, or are about to, are the server's."""
+        self.stop_accepting()
+        if opening := list(self._opening.values()):
+            _, late = await asyncio.wait(opening, timeout=_LINGER_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _accept(self, listening: socket.socket) -> None:
         try:
             accepted, _ = listening.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # The client left at once.
+        except (BlockingIOError, ConnectionAbortedError):  # Another has it, or the client left.
             return
         except OSError as error:  # Out of file descriptors or memory, most likely.
-            if not self._failing:
+            # Invalid is what the process that opened the socket has shut; it may open it again.
+            if not self._failing and error.errno != errno.EINVAL:
                 _log.error("cannot accept connections, trying again", error=str(error))
             self._failing = True
             self._loop.remove_reader(listening)
@@ -264,24 +277,20 @@ def open_socket(address: str) -> socket.socket:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ListenError(f"listen address {address!r} is not host:port, such as 127.0.0.1:9478")
     try:
-        listening = _bind(host, int(port))
+        return _bind(host, int(port))
     except (OSError, UnicodeError) as error:  # The latter from a name that is none.
         reason = getattr(error, "strerror", None) or error
         raise ListenError(f"cannot listen at {address}: {reason}") from error
-    listening.setblocking(False)
-    return listening
 
 
 def _bind(host: str, port: int) -> socket.socket:
     if not host:
         both = socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if both else socket.AF_INET
-        return socket.create_server(
-            ("", port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
-        )
+        return socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     family, *_, bindable = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return socket.create_server(bindable[:2], family=family, backlog=_BACKLOG)
+    return socket.create_server(bindable[:2], family=family, backlog=BACKLOG)
 
 
 class _AccessLog(AbstractAccessLogger):

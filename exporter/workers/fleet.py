@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pickle
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -14,16 +15,21 @@ import structlog
 from exporter import logs
 from exporter.config import Config
 from exporter.engine import EX_SOFTWARE, Place, new_ledger
+from exporter.sources.proxy.doors import Sockets, WantedProxy
 from exporter.sources.tail.division import Assigned, Division
 from exporter.sources.tail.share import Share
+from exporter.workers.handover import channel, hand_over
 from exporter.workers.messages import (
     LENGTH,
     AllSeries,
     Assign,
     Committed,
     Configure,
+    Drained,
     Order,
     Report,
+    Serve,
+    SignOfLife,
     Stop,
     framed,
 )
@@ -45,12 +51,16 @@ SILENCE_LIMIT_S = 300.0
 
 READ_BYTES = 1 << 20
 
+Hear = Callable[[SignOfLife], None]
+"""Is told, on the event loop, of each sign of life."""
+
 
 class Workers:
     """From `start` to `stop`; there may be none of them.
 
     Args:
         known: what their states hold.
+        hear: is told what concerns others than their series.
 
     Attributes:
         samples: what each of them has told of itself.
@@ -62,12 +72,13 @@ class Workers:
         metrics: WorkerMetrics,
         log_level: logs.Level,
         log_format: logs.Format,
+        hear: Hear,
     ) -> None:
         self._division = Division(len(known) + 1, self._divided)
         for one in known:
             for source, positions in one.positions.items():
                 self._division.know(source, one.number, positions)
-        self._workers = [_Worker(one, metrics) for one in known]
+        self._workers = [_Worker(one, metrics, hear) for one in known]
         self._known_sources: set[str] = set()
         self.samples = [worker.samples for worker in self._workers]
         self._log = log_level, log_format
@@ -115,6 +126,11 @@ class Workers:
         for worker in self._workers:
             worker.configure(order)
 
+    def serve(self, proxies: Sequence[WantedProxy], sockets: Sockets) -> None:
+        """Let them serve these proxies too, at sockets that stay open until the next call."""
+        for worker in self._workers:
+            worker.serve(Serve(proxies), sockets)
+
     def _divided(self, source: str, files: Sequence[Assigned]) -> None:
         """From the pipeline's thread: whose each file is now."""
         loop = self._loop
@@ -123,13 +139,17 @@ class Workers:
                 loop.call_soon_threadsafe(worker.assign, Assign(source, mine))
 
     def start(self) -> None:
-        """Start all of them; `configure` comes first."""
+        """Start all of them; `configure` and `serve` come first."""
         self._loop = asyncio.get_running_loop()
         for worker in self._workers:
             worker.start()
 
+    async def drain(self, limit_s: float) -> None:
+        """Order all of them to end, and wait until none has a request under way."""
+        await asyncio.gather(*(worker.drain(limit_s) for worker in self._workers))
+
     async def stop(self, limit_s: float) -> None:
-        """Let all of them commit and end; those that cannot in time read it again some day."""
+        """After `drain`: let all of them commit and end; those that cannot in time read again."""
         await asyncio.gather(*(worker.stop(limit_s) for worker in self._workers))
 
     def not_ready(self) -> str | None:
@@ -141,25 +161,33 @@ class Workers:
 class _Worker:
     """One of them, over all its lives."""
 
-    def __init__(self, known: KnownWorker, metrics: WorkerMetrics) -> None:
+    def __init__(self, known: KnownWorker, metrics: WorkerMetrics, hear: Hear) -> None:
         self.number = known.number
         self.mirror = Mirror(known.ledger, known.batch)
         self.samples = WorkerSamples()
         self._up = metrics.up.labels(str(known.number))
         self._restarts = metrics.restarts.labels(str(known.number))
+        self._hear = hear
         self._configure: Configure | None = None
         self._assigned: dict[str, Assign] = {}
+        self._serve: tuple[Serve, Sockets] | None = None
         self._process: Process | None = None
+        self._handover: socket.socket | None = None
         self._problem: str | None = "it is starting"
         self._stopping = asyncio.Event()
+        self._drained = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
 
-    async def stop(self, limit_s: float) -> None:
+    async def drain(self, limit_s: float) -> None:
         self._stopping.set()
         self._order(Stop())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._drained.wait(), limit_s)
+
+    async def stop(self, limit_s: float) -> None:
         if self._task is not None:
             try:
                 await asyncio.wait_for(asyncio.shield(self._task), limit_s)
@@ -182,6 +210,21 @@ class _Worker:
         self._assigned[order.source] = order
         self._order(order)
 
+    def serve(self, order: Serve, sockets: Sockets) -> None:
+        self._serve = order, sockets
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._serve is None or self._handover is None:
+            return
+        order, sockets = self._serve
+        try:
+            hand_over(self._handover, sockets)
+        except OSError:
+            self._kill()  # Or it is dead already; the next one is handed them when it starts.
+        else:
+            self._order(order)
+
     def _order(self, order: Order) -> None:
         """Tell it, if it runs; one that starts is told all that it missed."""
         orders = self._process.stdin if self._process is not None else None
@@ -195,6 +238,7 @@ class _Worker:
         except Exception:
             log.exception("workers can't be followed: leaving, a restart goes on from the commits")
             os._exit(EX_SOFTWARE)
+        self._drained.set()
 
     async def _live_on(self) -> None:
         pause_s = SHORTEST_PAUSE_S
@@ -221,30 +265,43 @@ class _Worker:
 
     async def _live(self) -> int | str:
         """One life; its exit status, or why there was none."""
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "exporter.workers.process", str(self.number)),
-                stdin=PIPE,
-                stdout=PIPE,
-                limit=READ_BYTES,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        except OSError as error:
-            return str(error)
-        self._process = process
-        self._up.set(1)
-        for order in (self._configure, *self._assigned.values()):
-            if order is not None:
-                self._order(order)
-        if self._stopping.is_set():
-            self._order(Stop())
-        try:
-            await self._listen(process)
-        except TimeoutError:
-            log.error("worker gives no sign of life: it is killed", worker=self.number)
-            self._kill()
-        self._process = None
+        mine, theirs = channel()
+        with mine:
+            try:
+                with theirs:
+                    process = await self._born(theirs.fileno())
+            except OSError as error:
+                return str(error)
+            self._process, self._handover = process, mine
+            self._up.set(1)
+            for order in (self._configure, *self._assigned.values()):
+                if order is not None:
+                    self._order(order)
+            self._hand_over()
+            if self._stopping.is_set():
+                self._order(Stop())
+            try:
+                await self._listen(process)
+            except TimeoutError:
+                log.error("worker gives no sign of life: it is killed", worker=self.number)
+                self._kill()
+            self._process = self._handover = None
         return await process.wait()
+
+    async def _born(self, handover: int) -> Process:
+        """A process that has inherited its end of the channel.
+
+        Raises:
+            OSError: there is none.
+        """
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "exporter.workers.process", str(self.number), str(handover)),
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=READ_BYTES,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            pass_fds=(handover,),
+        )
 
     async def _listen(self, process: Process) -> None:
         """Take its reports, until there are no more."""
@@ -254,17 +311,22 @@ class _Worker:
                 async with asyncio.timeout(SILENCE_LIMIT_S):
                     (size,) = LENGTH.unpack(await reports.readexactly(LENGTH.size))
                     data = await reports.readexactly(size)
-                await asyncio.to_thread(self._take, data)
+                report = await asyncio.to_thread(self._take, data)
+                if isinstance(report, SignOfLife):
+                    self._hear(report)
+                elif isinstance(report, Drained):
+                    self._drained.set()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> Report:
         report: Report = pickle.loads(data)  # noqa: S301 - by this program
         if isinstance(report, Committed):
             self.mirror.add(report)
         elif isinstance(report, AllSeries):
             self._begun(report)
-        else:
+        elif isinstance(report, SignOfLife):
             self._problem = report.problem
             self.samples.tell(report.metrics)
+        return report
 
     def _begun(self, report: AllSeries) -> None:
         if report.batch < self.mirror.batch:

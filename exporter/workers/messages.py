@@ -13,6 +13,9 @@ from exporter import logs
 from exporter.config import Config
 from exporter.ledger import Change, Exemplar, LabelValues, PlacedExemplar, StoredSeries
 from exporter.record import Indices, Numbers
+from exporter.sources.proxy.doors import WantedProxy
+from exporter.sources.proxy.metrics import Remaining
+from exporter.sources.proxy.tasks import TaskNews
 from exporter.sources.tail.division import Assigned
 
 LENGTH = struct.Struct("<Q")
@@ -41,11 +44,18 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """To a worker: serve these proxies and no others; their sockets were handed over before."""
+
+    proxies: Sequence[WantedProxy]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """To a worker: commit what was read, and end."""
+    """To a worker: let requests under way end, commit what was read, and end."""
 
 
-Order = Configure | Assign | Stop
+Order = Configure | Assign | Serve | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +116,22 @@ class SignOfLife:
 
     Attributes:
         problem: why readers should not rely on its series, None if they may.
+        remaining: what providers have said is left, all of it.
+        tasks: what was seen of asynchronous calls since the last sign.
     """
 
     problem: str | None
     metrics: Sequence[OwnSample]
+    remaining: Sequence[Remaining]
+    tasks: Sequence[TaskNews]
 
 
-Report = AllSeries | Committed | SignOfLife
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """From a worker that is to end: no request is under way any more; the last commit follows."""
+
+
+Report = AllSeries | Committed | SignOfLife | Drained
 
 
 def framed(message: Order | Report) -> bytes:

@@ -7,9 +7,20 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from exporter.vocabulary import ACTIVE_REQUESTS
 from exporter.workers.messages import OwnSample
 
 _PREFIX = "llm_gateway_exporter"
+
+OF_A_PROCESS = frozenset(
+    (
+        ACTIVE_REQUESTS.prometheus_name,
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+    )
+)
+"""Gauges of what ends with a process."""
 
 GAUGES: Mapping[str, Callable[[float, float], float]] = {
     f"{_PREFIX}_last_commit_timestamp_seconds": min,
@@ -20,9 +31,7 @@ GAUGES: Mapping[str, Callable[[float, float], float]] = {
             f"{_PREFIX}_tail_behind_bytes",
             f"{_PREFIX}_tail_known_files",
             f"{_PREFIX}_tail_open_files",
-            "process_open_fds",
-            "process_resident_memory_bytes",
-            "process_virtual_memory_bytes",
+            *OF_A_PROCESS,
         ),
         float.__add__,
     ),
@@ -64,7 +73,11 @@ class WorkerSamples:
         for key, sample in self._told.items():
             if sample.type != "gauge":
                 self._before[key] = _plus(sample, self._before.get(key))
-        self._told = {key: one for key, one in self._told.items() if one.type == "gauge"}
+        self._told = {
+            key: one
+            for key, one in self._told.items()
+            if one.type == "gauge" and one.family not in OF_A_PROCESS
+        }
 
     def all(self) -> list[OwnSample]:
         """Counts since the main process began, and gauges as they were told last."""

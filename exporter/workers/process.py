@@ -1,32 +1,45 @@
-"""A worker: an engine with its part of the files, told what to do by the main process.
+"""A worker: an engine with its part of the files, and proxies at the main process's sockets.
+
+It does what the main process orders.
 
 It ends when its standard input does, for then the main process is gone. Signals that a terminal or
 a service manager sends to all processes are for the main process, which says what they mean.
 """
 
+import asyncio
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import structlog
+import uvloop
 
 from exporter import logs
 from exporter.config import SourceConfig
 from exporter.engine import EX_SOFTWARE, SWITCH_INTERVAL_S, Engine, Metrics, Place
 from exporter.errors import ExporterError
+from exporter.garbage import search_rarely
 from exporter.ledger import Change, PlacedExemplar
+from exporter.sources.inbox import Inboxes
+from exporter.sources.proxy.fleet import Proxies
+from exporter.sources.proxy.tasks import MOST_TASKS, TaskNews
 from exporter.sources.tail.division import AssignedShare
 from exporter.store.state import StateStore
+from exporter.workers.handover import taken_over
 from exporter.workers.messages import (
     AllSeries,
     Assign,
     Committed,
     Configure,
+    Drained,
     Report,
+    Serve,
     SignOfLife,
     changed,
     framed,
@@ -55,32 +68,41 @@ class Worker:
     Args:
         number: among the processes, from 1.
         reports: where it tells of what it does.
+        handover: where it is given listening sockets.
     """
 
-    def __init__(self, number: int, reports: BinaryIO) -> None:
+    def __init__(self, number: int, reports: BinaryIO, handover: socket.socket) -> None:
         self._number = number
         self._reports = reports
-        self._reporting = threading.Lock()
+        self._reporting = threading.RLock()
         self._store: StateStore | None = None
         self._engine: Engine | None = None
-        self._has_begun = False
+        self._has_begun = self._serves = False
         self._metrics = Metrics()
+        self._inboxes = Inboxes()
+        self._tasks: deque[TaskNews] = deque(maxlen=MOST_TASKS)
+        self._proxies = Proxies(
+            self._inboxes, self._metrics.proxy, lambda _: taken_over(handover), self._tasks.append
+        )
         self._shares: dict[str, AssignedShare] = {}
         self._generation = 0
 
-    def follow(self, orders: BinaryIO) -> bool:
+    async def follow(self, orders: BinaryIO) -> bool:
         """Do what is ordered; whether the main process said that it is enough.
 
         Raises:
             ExporterError: it cannot be done.
         """
-        threading.Thread(target=self._show_life, name="life", daemon=True).start()
-        while (order := read_order(orders)) is not None:
+        threading.Thread(target=self._live, name="life", daemon=True).start()
+        while (order := await asyncio.to_thread(read_order, orders)) is not None:
             if isinstance(order, Configure):
-                self._configure(order)
+                await asyncio.to_thread(self._configure, order)
             elif isinstance(order, Assign):
                 self._share(order.source).files = order.files
                 self._begin()
+            elif isinstance(order, Serve):
+                self._proxies.follow(order.proxies)
+                self._serves = True
             else:
                 return True
         return False
@@ -100,7 +122,12 @@ class Worker:
             deletes=lambda name: name == part(self._number),
         )
         engine = Engine(
-            order.config, self._store, self._metrics, place=place, listener=self._committed
+            order.config,
+            self._store,
+            self._metrics,
+            self._inboxes,
+            place=place,
+            listener=self._committed,
         )
         self._report(AllSeries(self._generation, self._store.batch, engine.ledger.stored()))
         self._engine, self._has_begun = engine, False
@@ -113,8 +140,8 @@ class Worker:
         """Begin to read once it is known whose the files are that are there already."""
         if self._engine is None or self._has_begun:
             return
-        sources = filter(is_shared, self._engine.config.sources)
-        if all(self._share(source.name).files is not None for source in sources):
+        tails = (source.name for source in self._engine.config.sources if source.tail)
+        if all(self._share(name).files is not None for name in tails):
             self._has_begun = True
             self._engine.start()
 
@@ -134,12 +161,29 @@ class Worker:
             except OSError:
                 os._exit(EX_SOFTWARE)  # The main process is gone.
 
-    def _show_life(self) -> None:
+    def _live(self) -> None:
         while True:
-            engine = self._engine
-            problem = engine.not_ready() if engine is not None and self._has_begun else STARTING
-            self._report(SignOfLife(problem, own_samples(self._metrics.registry)))
+            self._show_life()
             time.sleep(SIGN_OF_LIFE_S)
+
+    def _show_life(self) -> None:
+        with self._reporting:
+            engine = self._engine
+            has_started = engine is not None and self._has_begun and self._serves
+            self._report(
+                SignOfLife(
+                    engine.not_ready() if engine is not None and has_started else STARTING,
+                    own_samples(self._metrics.registry),
+                    self._metrics.proxy.gauges.remaining,
+                    [self._tasks.popleft() for _ in range(len(self._tasks))],
+                )
+            )
+
+    async def drain(self) -> None:
+        """Let requests under way end."""
+        await self._proxies.stop()
+        self._show_life()
+        self._report(Drained())
 
     def stop(self) -> None:
         """Commit what was read, if that can be done in time; if not, it is read again."""
@@ -151,20 +195,30 @@ class Worker:
 
 def is_shared(source: SourceConfig) -> bool:
     """Whether workers have a part in a source."""
-    return source.tail is not None
+    return source.tail is not None or source.proxy is not None
+
+
+async def _work(worker: Worker) -> bool:
+    """Follow orders; whether the main process said that it is enough, and no request is left."""
+    is_asked_to = await worker.follow(sys.stdin.buffer)
+    if is_asked_to:
+        await worker.drain()
+    return is_asked_to
 
 
 def main() -> None:
-    """The argument is the worker's number."""
+    """The arguments are the worker's number, and the descriptor that sockets are handed over by."""
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
+    search_rarely()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # What anything prints must not come between the reports.
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    worker = Worker(int(sys.argv[1]), reports)
+    worker = Worker(int(sys.argv[1]), reports, socket.socket(fileno=int(sys.argv[2])))
     try:
-        is_asked_to = worker.follow(sys.stdin.buffer)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            is_asked_to = runner.run(_work(worker))
     except ExporterError as error:
         log.error("worker cannot go on", error=str(error))
         os._exit(EX_SOFTWARE)

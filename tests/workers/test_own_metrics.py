@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from exporter.engine import Metrics
+from exporter.vocabulary import ACTIVE_REQUESTS, RATELIMIT_REMAINING
 from exporter.workers.own_metrics import OwnMetrics, WorkerSamples, own_samples
 
 
@@ -84,3 +85,37 @@ def test_every_gauge_that_is_put_together_exists() -> None:
 
     names = {family.name for family in Metrics().registry.collect()}
     assert names >= set(GAUGES)
+
+
+def test_requests_under_way_end_with_their_process_and_what_is_left_is_what_was_said_last() -> None:
+    main, worker = Metrics(), Metrics()
+    samples = WorkerSamples()
+    who = "qwen", "openai", "chat"
+    for process, left in ((worker, 100.0), (main, 7.0)):
+        process.proxy.gauges.succeeded("qwen")
+        process.proxy.gauges.enter(*who)
+        process.proxy.gauges.remains(*who, "request", left)
+    told = worker.proxy.gauges.remaining
+    samples.tell(own_samples(worker.registry))
+    main.proxy.gauges.hear(told)
+    assert shown(main, samples) == {
+        "llm_gateway_active_requests": 2,
+        "llm_gateway_ratelimit_remaining": 7,
+    }
+    main.proxy.gauges.hear([told[0]._replace(left=99.0, said=told[0].said + 60)])
+    samples.ended()
+    assert shown(main, samples) == {
+        "llm_gateway_active_requests": 1,
+        "llm_gateway_ratelimit_remaining": 99,
+    }
+
+
+def shown(main: Metrics, worker: WorkerSamples) -> dict[str, float]:
+    """The proxies' gauges."""
+    families = OwnMetrics(main.registry, [worker]).collect()
+    return {
+        sample.name: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name in (ACTIVE_REQUESTS.prometheus_name, RATELIMIT_REMAINING.prometheus_name)
+    }

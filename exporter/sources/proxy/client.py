@@ -19,7 +19,8 @@ from exporter.web.listener import ConnectionMetrics, Limits
 log = structlog.get_logger(__name__)
 
 LINGER_S = 1
-"""For the rest of an unwanted body: many a client reads its answer only when all is sent."""
+"""For the rest of an unwanted body, as many a client reads its answer only when all is sent; in the
+end, for the first request of a client that has just connected."""
 
 MOST_WAITING = 64
 """Requests of one client that wait for their turn; hardly any client sends a second one early."""
@@ -45,7 +46,7 @@ class Client(Peer):
         self._arrived: asyncio.Future[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._mistake = ""
-        self._is_idle = True
+        self._is_idle = self._is_new = True
         self._is_ending = self._is_session = self._is_priming = False
         self.serving: asyncio.Task[None] | None = None
 
@@ -53,10 +54,16 @@ class Client(Peer):
         return Request(self, self._remote, self._scheme)
 
     def finish(self) -> None:
-        """Answer no more requests than the one under way."""
+        """Answer no more requests than the one under way; over a new connection, the first."""
         self._is_ending = True
         self.incoming.keep_alive = False
-        if self._is_idle and self._transport is not None:
+        if self._is_new:
+            self._loop.call_later(LINGER_S, self._leave_if_idle)
+        else:
+            self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        if self._is_idle and not self._waiting and self._transport is not None:
             self._transport.close()
 
     # Answering.
@@ -75,11 +82,11 @@ class Client(Peer):
         while not self._waiting:
             if self._mistake:
                 await self._refuse()
-            if self._mistake or self._is_ending:
+            if self._mistake or (self._is_ending and not self._is_new):
                 return False
             self._arrived = self._loop.create_future()
             await self._arrived
-        self._is_idle = False
+        self._is_idle = self._is_new = False
         request = self._waiting.popleft()
         if not self._waiting:
             self.resume_reading()

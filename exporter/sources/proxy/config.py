@@ -144,7 +144,7 @@ class ProxyConfig(Section):
     """For requests under way when the daemon stops."""
 
     max_concurrent: Annotated[int, Field(ge=1, le=100_000)] = 1024
-    """Requests under way; those beyond it get 503."""
+    """Requests under way in each process; those beyond it get 503."""
 
     max_copy: Annotated[Size, between(Size("16KiB"), Size("256MiB"))] = Size("8MiB")
     """Of a body, as much is parsed; what is longer goes through, and counts without its usage."""

@@ -1,85 +1,93 @@
 """All proxies of a configuration. They outlive engines: a reload cuts no stream."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import structlog
+from collections.abc import Callable, Collection, Iterable, Sequence
+from socket import socket
 
 from exporter.sources.inbox import MOST_RECORDS, Inboxes
-from exporter.sources.proxy.config import ProxyConfig
-from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.doors import WantedProxy
+from exporter.sources.proxy.metrics import ProxyMetrics, Remaining
 from exporter.sources.proxy.server import ProxyServer
-
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WantedProxy:
-    """A proxy as a configuration has it; as long as nothing of it changes, it goes on.
-
-    Attributes:
-        attributes: names of a record's attributes, in order.
-    """
-
-    source: str
-    config: ProxyConfig
-    attributes: tuple[str, ...]
+from exporter.sources.proxy.tasks import TaskNews, Tasks, TellTask
 
 
 class Proxies:
-    """Starts, replaces and ends proxies."""
+    """Starts, replaces and ends proxies.
 
-    def __init__(self, inboxes: Inboxes, metrics: ProxyMetrics) -> None:
+    Args:
+        open_doors: gives each proxy's listening socket, by source, to be closed by the taker;
+            `Doors.follow`, where this process opens them.
+        tell_task: takes what is seen of asynchronous calls.
+
+    Attributes:
+        drain_s: how long `stop` may take.
+    """
+
+    def __init__(
+        self,
+        inboxes: Inboxes,
+        metrics: ProxyMetrics,
+        open_doors: Callable[[Sequence[WantedProxy]], dict[str, socket]],
+        tell_task: TellTask,
+    ) -> None:
         self._inboxes = inboxes
         self._metrics = metrics
+        self._open_doors = open_doors
+        self._tell_task = tell_task
         self._running: dict[str, tuple[WantedProxy, ProxyServer]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self.drain_s = 0.0
 
-    async def follow(self, wanted: Sequence[WantedProxy]) -> None:
+    def follow(self, wanted: Sequence[WantedProxy]) -> None:
         """Let these run, and no others; requests under way in others come to their end.
 
         Raises:
             ExporterError: one of them cannot; then those of before go on.
         """
-        new = [self._new(each) for each in wanted if not self._is_running(each)]
-        kept = {each.source for each in wanted if self._is_running(each)}
-        old = [name for name in self._running if name not in kept]
-        for name in old:
-            await self._running[name][1].stop_listening()  # One of the new ones may listen there.
-        started: list[ProxyServer] = []
-        try:
-            for _, server in new:
-                await server.start()
-                started.append(server)
-        except BaseException:
-            for server in started:
-                await server.stop(0)
-            for name in old:
-                await self._running[name][1].start()
-            raise
-        for name in old:
-            ending = asyncio.create_task(self._running.pop(name)[1].stop())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
-        self._running |= {each.source: (each, server) for each, server in new}
+        new = {each.source: (each, self._new(each)) for each in wanted if not self._runs(each)}
+        sockets = self._open_doors(wanted)
+        kept = {each.source for each in wanted} - new.keys()
+        self._retire(self._running.keys() - kept)
+        for source, (each, server) in new.items():
+            server.start(sockets.pop(source))
+            self.drain_s = max(self.drain_s, each.config.drain_timeout)
+        for known in sockets.values():
+            known.close()
+        self._running |= new
+
+    def hear(self, remaining: Iterable[Remaining], tasks: Iterable[TaskNews]) -> None:
+        """What another process tells of its proxies, beside its series."""
+        self._metrics.gauges.hear(remaining)
+        for news in tasks:
+            record = self._tell_task(news)
+            inbox = self._inboxes.of(news.source, MOST_RECORDS)
+            if record is not None and not inbox.offer(record):
+                self._metrics.records_lost.labels(news.source).inc()
 
     async def stop(self) -> None:
         """End all of them; requests under way have their time."""
-        servers = [server for _, server in self._running.values()]
-        self._running.clear()
-        await asyncio.gather(*(server.stop() for server in servers), *self._ending)
+        self._retire(set(self._running))
+        await asyncio.gather(*self._ending)
 
-    @property
-    def addresses(self) -> dict[str, list[tuple[str, int]]]:
-        """Where each source's proxy listens."""
-        return {name: server.addresses for name, (_, server) in self._running.items()}
+    def _retire(self, sources: Collection[str]) -> None:
+        """Let these accept no more, and come to their end."""
+        servers = [self._running.pop(source)[1] for source in sources]
+        for server in servers:
+            server.stop_accepting()
+            ending = asyncio.create_task(server.stop())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
-    def _is_running(self, wanted: WantedProxy) -> bool:
+    def _runs(self, wanted: WantedProxy) -> bool:
         running = self._running.get(wanted.source)
         return running is not None and running[0] == wanted
 
-    def _new(self, wanted: WantedProxy) -> tuple[WantedProxy, ProxyServer]:
-        inbox = self._inboxes.of(wanted.source, MOST_RECORDS)
-        server = ProxyServer(wanted.source, wanted.config, wanted.attributes, inbox, self._metrics)
-        return wanted, server
+    def _new(self, wanted: WantedProxy) -> ProxyServer:
+        return ProxyServer(
+            wanted.source,
+            wanted.config,
+            wanted.attributes,
+            self._inboxes.of(wanted.source, MOST_RECORDS),
+            Tasks(wanted.source, self._tell_task),
+            self._metrics,
+        )

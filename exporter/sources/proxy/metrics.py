@@ -1,5 +1,6 @@
 """What proxies say about themselves, and the two gauges of the vocabulary."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -74,6 +75,20 @@ class Identity(NamedTuple):
     operation: str
 
 
+class Remaining(NamedTuple):
+    """What a provider said is left.
+
+    Attributes:
+        unit: request or token.
+        said: Unix seconds.
+    """
+
+    identity: Identity
+    unit: str
+    left: float
+    said: float
+
+
 class Gauges(Collector):
     """Requests under way, and what the providers say is left. They need no durability.
 
@@ -83,7 +98,7 @@ class Gauges(Collector):
     def __init__(self, limit: int = 200) -> None:
         self._models = Guard(limit)
         self._active: Counter[Identity] = Counter()
-        self._remaining: dict[tuple[Identity, str], float] = {}
+        self._remaining: dict[tuple[Identity, str], Remaining] = {}
 
     def enter(self, model: str, provider: str, operation: str) -> Identity:
         """A request begins; what to call `leave` with."""
@@ -103,7 +118,21 @@ class Gauges(Collector):
     def remains(self, model: str, provider: str, operation: str, unit: str, left: float) -> None:
         """The provider says how many requests or tokens are left."""
         if model in self._models:
-            self._remaining[Identity(model, provider, operation), unit] = left
+            identity = Identity(model, provider, operation)
+            self.hear([Remaining(identity, unit, left, time.time())])
+
+    def hear(self, said: Iterable[Remaining]) -> None:
+        """What providers said, to this process or to others; of two words, the later counts."""
+        for one in said:
+            key = one.identity, one.unit
+            known = self._remaining.get(key)
+            if known is None or known.said <= one.said:
+                self._remaining[key] = one
+
+    @property
+    def remaining(self) -> list[Remaining]:
+        """All that is known to be left."""
+        return list(self._remaining.values())
 
     def collect(self) -> Iterable[Metric]:
         """For the exposition."""
@@ -112,8 +141,8 @@ class Gauges(Collector):
             active.add_metric(identity, count)
         yield active
         remaining = _family(RATELIMIT_REMAINING)
-        for (identity, unit), left in list(self._remaining.items()):
-            remaining.add_metric([*identity, unit], left)
+        for one in self.remaining:
+            remaining.add_metric([*one.identity, one.unit], one.left)
         yield remaining
 
     def describe(self) -> Iterator[Metric]:

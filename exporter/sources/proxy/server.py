@@ -1,5 +1,6 @@
 """The clients' side: a listener, what is refused at once, and the end of it all."""
 
+import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,12 +38,14 @@ class ProxyServer:
         config: ProxyConfig,
         attributes: Sequence[str],
         inbox: Inbox[Record],
+        tasks: Tasks,
         metrics: ProxyMetrics,
     ) -> None:
         """Set it up; nothing is served before `start`.
 
         Args:
             attributes: names of a record's attributes, in order.
+            tasks: asynchronous calls.
 
         Raises:
             ExporterError: a certificate or a secret cannot be read.
@@ -54,7 +57,7 @@ class ProxyServer:
         self._targets = targets(config)
         self._way = Way(
             targets=self._targets,
-            books=_books(source, config, attributes, inbox, metrics),
+            books=_books(source, config, attributes, inbox, tasks, metrics),
             ensure_stream_usage=config.ensure_stream_usage,
             idle_s=config.idle_timeout,
             is_stopping=lambda: self._stopping,
@@ -72,30 +75,25 @@ class ProxyServer:
         """Host and port of each listening socket."""
         return self._listener.addresses if self._listener else []
 
-    async def start(self) -> None:
-        """Listen; again after `stop_listening`.
-
-        Raises:
-            ListenError: the address cannot be had.
-        """
+    def start(self, listening: socket.socket) -> None:
+        """Serve who connects to a socket, and close that in the end."""
         clients = self._clients
-        listener = Listener(
+        self._listener = Listener(
             clients, lambda: Client(clients), lambda: self._tls, clients.limits, self._metrics
         )
-        listener.listen(self._config.listen)
-        self._listener = listener
-        for host, port in listener.addresses:
+        self._listener.accept_at(listening)
+        for host, port in self._listener.addresses:
             log.info("proxy listening", source=self._source, host=host, port=port)
 
-    async def stop_listening(self) -> None:
+    def stop_accepting(self) -> None:
         """Take no new connections; those that stand go on."""
         if self._listener is not None:
-            await self._listener.close()
-            self._listener = None
+            self._listener.stop_accepting()
 
     async def stop(self, within_s: float | None = None) -> None:
         """Let requests under way end, for a time; cut the rest."""
-        await self.stop_listening()
+        if self._listener is not None:
+            await self._listener.close()
         await self._clients.drain(self._config.drain_timeout if within_s is None else within_s)
         self._stopping = True  # What ends from now on was ended by us, not by its client.
         if self._under_way:
@@ -148,6 +146,7 @@ def _books(
     config: ProxyConfig,
     attributes: Sequence[str],
     inbox: Inbox[Record],
+    tasks: Tasks,
     metrics: ProxyMetrics,
 ) -> Books:
     fingerprint = config.key_fingerprint
@@ -158,7 +157,7 @@ def _books(
         attributes=tuple(config.attributes.get(name, "").lower().encode() for name in attributes),
         fingerprint=(place, fingerprint.secret.read().encode()) if fingerprint else None,
         most_copied=config.max_copy,
-        tasks=Tasks(),
+        tasks=tasks,
         backlog=Backlog(),
         sink=inbox,
         metrics=metrics,

@@ -195,8 +195,7 @@ class Watch:
         if self._api is TASK:
             return self._books.tasks.look(task_of(self._request.path), findings, record)
         if findings.task and not record.kind.error_type:
-            self._books.tasks.begin(findings.task, record)
-            return None
+            return self._books.tasks.begin(findings.task, record)
         return record
 
     def _count(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,11 @@ from exporter.sources.inbox import Inbox
 from exporter.sources.proxy.config import ProxyConfig
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.server import ProxyServer
+from exporter.sources.proxy.tasks import TaskBook, Tasks
+from exporter.web.listener import open_socket
+from tests.sources.proxy.edge import Edge, answer
 from tests.sources.proxy.upstreams import Answer, Loop, Upstream
-from tests.waiting import wait_until
+from tests.waiting import free_port, wait_until
 from tests.web.serving import Answer as Got
 from tests.web.serving import closing_connection, request
 
@@ -108,8 +112,13 @@ def start_proxy() -> Iterator[StartProxy]:
         config = ProxyConfig.model_validate({"listen": "127.0.0.1:0", "tls": listen_tls, **options})
         registry = CollectorRegistry()
         inbox: Inbox[Record] = Inbox(10_000, threading.Event())
-        server = ProxyServer("edge", config, names, inbox, ProxyMetrics(registry))
-        loop.run(server.start())
+        tasks = Tasks("edge", TaskBook().take)
+        server = ProxyServer("edge", config, names, inbox, tasks, ProxyMetrics(registry))
+
+        async def serve() -> None:
+            server.start(open_socket(config.listen))
+
+        loop.run(serve())
         started.append(Proxied(upstream, server, inbox, registry, loop))
         return started[-1]
 
@@ -122,3 +131,20 @@ def start_proxy() -> Iterator[StartProxy]:
     assert [problem for upstream in upstreams for problem in upstream.problems] == []
     for each in started:
         assert each.metric("accounting_failures_total") == each.expected_failures
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """An upstream that answers `Edge`."""
+    loop = Loop()
+    server = Upstream(loop, answer)
+    server.start()
+    yield server
+    server.stop()
+    loop.close()
+
+
+@pytest.fixture
+def edge(tmp_path: Path, upstream: Upstream) -> Edge:
+    """A daemon's configuration with a proxy before that upstream."""
+    return Edge(tmp_path, upstream, free_port())

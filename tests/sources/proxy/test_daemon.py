@@ -1,85 +1,13 @@
 """The proxy in the daemon: series, reloads and the end."""
 
-import http.client
-import json
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.daemon import Daemon
-from tests.sources.proxy.upstreams import Loop, Received, Upstream, Wire, answering, streaming
+from tests.sources.proxy.edge import ANSWER, EVENTS, REQUESTS, Edge, reload
 from tests.waiting import free_port, wait_until
-
-CHAT = "/v1/chat/completions"
-REQUESTS = "llm_gateway_requests_total"
-ANSWER = b'{"model": "m", "choices": [], "usage": {"prompt_tokens": 42, "completion_tokens": 7}}'
-EVENTS = [
-    *(b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(10)),
-    b'data: {"choices":[],"usage":{"prompt_tokens":42,"completion_tokens":7}}\n\n',
-    b"data: [DONE]\n\n",
-]
-
-
-async def answer(request: Received, wire: Wire) -> None:
-    if json.loads(request.body).get("stream"):
-        await streaming(*EVENTS, pause_s=0.1)(request, wire)
-    else:
-        await answering(ANSWER)(request, wire)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    loop = Loop()
-    server = Upstream(loop, answer)
-    server.start()
-    yield server
-    server.stop()
-    loop.close()
-
-
-class Edge:
-    """A configuration with a proxy, and requests to it."""
-
-    def __init__(self, directory: Path, upstream: Upstream) -> None:
-        self.file = directory / "config.yaml"
-        self.port = free_port()
-        self._state = directory / "state"
-        self._upstream = upstream
-        self.write()
-
-    def write(self, more: str = "", port: int = 0) -> None:
-        self.port = port or self.port
-        url = f"http://127.0.0.1:{self._upstream.port}"
-        proxy = f"{{listen: '127.0.0.1:{self.port}', upstream: '{url}'}}"
-        text = f"state_dir: {self._state}\nsources: [{{name: edge, proxy: {proxy}}}]\n{more}"
-        self.file.write_text(text)
-
-    def ask(self, stream: bool = False) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("POST", CHAT, json.dumps({"model": "qwen", "stream": stream}))
-            return connection.getresponse().read()
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-def edge(tmp_path: Path, upstream: Upstream) -> Edge:
-    return Edge(tmp_path, upstream)
-
-
-def reload(daemon: Daemon) -> None:
-    before = daemon.total("llm_gateway_exporter_config_last_reload_success_timestamp_seconds")
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_until(
-        lambda: (
-            daemon.total("llm_gateway_exporter_config_last_reload_success_timestamp_seconds")
-            > before
-        )
-    )
 
 
 def test_what_goes_through_becomes_series_that_a_restart_keeps(edge: Edge) -> None:

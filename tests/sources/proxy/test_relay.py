@@ -657,6 +657,23 @@ def test_a_task_that_failed_is_a_failure(start_proxy: StartProxy) -> None:
     assert proxy.record().kind.error_type == "InternalError"
 
 
+def test_a_client_that_has_just_connected_when_the_proxy_ends_is_answered_once(
+    start_proxy: StartProxy,
+) -> None:
+    proxy = start_proxy(answering(ANSWER))
+    with proxy.raw() as connection, proxy.raw() as silent:
+        wait_until(lambda: len(proxy.server._clients.connections) == 2)
+        stopping = threading.Thread(target=lambda: proxy.loop.run(proxy.server.stop(10)))
+        stopping.start()
+        wait_until(lambda: all(each._is_ending for each in proxy.server._clients.connections))
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        got = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert got.endswith(ANSWER)
+        assert got.count(ANSWER) == 1
+        assert silent.recv(1) == b""
+    stopping.join()
+
+
 def test_requests_under_way_end_before_the_proxy_does(start_proxy: StartProxy) -> None:
     proxy = start_proxy(streaming(*EVENTS, pause_s=0.1))
     bodies: list[bytes] = []
