@@ -67,7 +67,11 @@ def contest(contestants: Mapping[str, Sequence[str]], rounds: int) -> dict[str, 
 
 def spread(values: Sequence[float]) -> str:
     """`median (least to most)`."""
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+    median, least, most = (
+        f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        for value in (statistics.median(values), min(values), max(values))
+    )
+    return f"{median} ({least} to {most})"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -46,10 +46,10 @@ def measure() -> str:
     return (
         "One process; milliseconds of CPU, median (least to most).\n\n"
         + table(["samples", "ours, text", "ours, OpenMetrics", "prometheus-client, text"], rows)
-        + f"\n\nA commit of every series, with {USUAL:,} samples: milliseconds, median and 99th "
-        f"percentile of {COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while another "
-        f"thread scrapes every {PAUSE_S * 1000:.0f} ms (the interpreter's switch interval as the "
-        "daemon sets it)."
+        + f"\n\nA commit of every series, with some {USUAL:,} samples: milliseconds, median and "
+        f"99th percentile of {COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while "
+        f"another thread scrapes every {PAUSE_S * 1000:.0f} ms (the interpreter's switch interval "
+        "as the daemon sets it)."
     )
 
 
