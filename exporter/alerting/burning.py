@@ -71,8 +71,6 @@ def burning(slo: Slo, prometheus: Prometheus, end: float, before_s: float = 0) -
         PrometheusFailed: it cannot be reached, or refuses an expression.
     """
     lengths = looked_at(slo)
-    if not lengths:  # An objective that no window's alert can be about.
-        return Burning(slo, 1, 0, {})
     step_s = float(lengths[0])
     steps = round((before_s + lengths[-1]) / step_s)
     level, share = watch(slo).narrowed, bad_share(slo)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from exporter.mistakes import quoted, unknown
 from exporter.quantities import Duration
 
 if TYPE_CHECKING:
-    from exporter.alerting.definitions import Alert, Definitions, Slo
+    from exporter.alerting.definitions import Alert, Slo
+    from exporter.alerting.notifications import Notifications
 
 
 def incoherences(alert: Alert) -> Iterator[Finding]:
@@ -115,6 +117,8 @@ def slo_incoherences(slo: Slo) -> Iterator[Finding]:
             ("objective",),
             f"expected more than 0% and less than 100%; found {slo.objective.text}",
         )
+    elif slo.burn_windows in SLO_WINDOWS and (message := _never_burns(slo)):
+        yield ("objective",), message
     if slo.burn_windows not in SLO_WINDOWS:
         yield ("burn_windows",), unknown("table", slo.burn_windows, SLO_WINDOWS)
     if slo.fast_enough:
@@ -130,34 +134,64 @@ def slo_incoherences(slo: Slo) -> Iterator[Finding]:
             )
 
 
-def disagreements(definitions: Definitions) -> Iterator[Finding]:
+def _never_burns(slo: Slo) -> str | None:
+    """Why no alert of an objective can ever fire: each asks for more bad requests than all."""
+    windows = [each for each in SLO_WINDOWS[slo.burn_windows].windows if each.long < slo.window]
+    slowest = min(windows, key=lambda each: each.rate(slo.window))
+    rate, allowed = slowest.rate(slo.window), float(1 - slo.objective.value)
+    if round(rate * allowed, 12) < 1:
+        return None
+    shorter = round(slo.window / (rate * allowed), 3) // HOUR_S * HOUR_S
+    return (
+        f"expected more than {100 * (1 - 1 / rate):.4g}%"
+        f" over {slo.window}, or a window of less than {Duration(shorter)}: at "
+        f"{slo.objective.text} not even a failure of all requests burns {rate:g} times too fast"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of definitions is sound by itself.
+
+    Attributes:
+        alerts, slos: by their places in the lists.
+    """
+
+    interval: Duration | None
+    notifications: Notifications | None
+    alerts: Mapping[int, Alert]
+    slos: Mapping[int, Slo]
+
+
+def disagreements(parts: Parts) -> Iterator[Finding]:
     """Where parts of the definitions do not go together."""
     taken: dict[str, str] = {}  # In lower case: file systems may not tell cases apart.
-    groups = {group.name for group in definitions.notifications.groups}
-    hours = set(definitions.notifications.hours)
-    lists: dict[str, tuple[Alert, ...] | tuple[Slo, ...]] = {
-        "alerts": definitions.alerts,
-        "slos": definitions.slos,
-    }
+    lists: Mapping[str, Mapping[int, Alert | Slo]] = {"alerts": parts.alerts, "slos": parts.slos}
     for key, watched in lists.items():
-        for index, each in enumerate(watched):
+        for index, each in watched.items():
             place = f"{key}[{index}]"
             holders = {taken.setdefault(name.lower(), place) for name in each.alert_names}
             if holders != {place}:
                 first = min(holders - {place})
                 message = f"expected a name of its own; {quoted(each.name)} is {first} already"
                 yield (key, index, "name"), message
-            for number, group in enumerate(each.notify):
-                if group not in groups:
-                    found = unknown(f"notification group {quoted(group)}", group, groups)
-                    yield (key, index, "notify", number), found
-            if each.hours is not None and each.hours not in hours:
-                found = unknown(f"effective hours {quoted(each.hours)}", each.hours, hours)
-                yield (key, index, "hours"), found
-    for index, alert in enumerate(definitions.alerts):
-        if round(alert.period * 1000) % round(definitions.interval * 1000):
-            message = f"expected a multiple of {definitions.interval}, the interval"
+            if parts.notifications is not None:
+                for steps, message in _unknown_names(each, parts.notifications):
+                    yield (key, index, *steps), message
+    for index, alert in parts.alerts.items():
+        if parts.interval and round(alert.period * 1000) % round(parts.interval * 1000):
+            message = f"expected a multiple of {parts.interval}, the interval"
             yield ("alerts", index, "period"), f"{message}; found {alert.period}"
         elif alert.period > LONG_S and alert.period % HOUR_S:
             message = "expected whole hours for a period of more than a day"
             yield ("alerts", index, "period"), f"{message}; found {alert.period}"
+
+
+def _unknown_names(watched: Alert | Slo, notifications: Notifications) -> Iterator[Finding]:
+    groups = {group.name for group in notifications.groups}
+    for number, group in enumerate(watched.notify):
+        if group not in groups:
+            yield ("notify", number), unknown(f"notification group {quoted(group)}", group, groups)
+    name, hours = watched.hours, notifications.hours
+    if name is not None and name not in hours:
+        yield ("hours",), unknown(f"effective hours {quoted(name)}", name, hours)

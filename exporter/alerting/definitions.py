@@ -5,14 +5,21 @@ The text under a key is its description in the JSON Schema that editors use.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
-from exporter.alerting.coherence import disagreements, incoherences, slo_incoherences
+from exporter.alerting.coherence import Parts, disagreements, incoherences, slo_incoherences
 from exporter.alerting.metrics import (
     BY_CURRENCY,
     BY_STATUS,
@@ -30,7 +37,7 @@ from exporter.alerting.soundness import sound
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.words import Severity
 from exporter.config import Name, Text
-from exporter.documents import Section, load
+from exporter.documents import Section, checked, load
 from exporter.mistakes import unknown
 from exporter.quantities import Duration, between
 
@@ -128,6 +135,9 @@ class Watched(Section):
     def grouping(self) -> tuple[str, ...]:
         """Words of the labels each of whose values is watched by itself."""
         return ("model",) if self.by is None else self.by
+
+
+W = TypeVar("W", bound=Watched)
 
 
 class Alert(Watched):
@@ -299,8 +309,40 @@ class Definitions(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _coherent(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        definitions = handler(data)
-        return sound(definitions, disagreements(definitions))
+        try:
+            definitions = handler(data)
+        except ValidationError:
+            return checked(data, handler, disagreements(_sound_parts(data)))
+        return sound(definitions, disagreements(definitions.parts()))
+
+    def parts(self) -> Parts:
+        """All of it."""
+        alerts, slos = dict(enumerate(self.alerts)), dict(enumerate(self.slos))
+        return Parts(self.interval, self.notifications, alerts, slos)
+
+
+def _sound_parts(data: object) -> Parts:
+    """What is sound in a document with mistakes, so that these are told together with the rest."""
+    given = data if isinstance(data, Mapping) else {}
+
+    def sound_ones(key: str, model: type[W]) -> dict[int, W]:
+        found = {}
+        values = given.get(key)
+        for index, value in enumerate(values if isinstance(values, list | tuple) else ()):
+            with suppress(ValidationError):
+                found[index] = model.model_validate(value)
+        return found
+
+    interval, notifications = None, None
+    with suppress(ValidationError):
+        interval = Definitions.model_validate(_only(given, "interval")).interval
+    with suppress(ValidationError):
+        notifications = Definitions.model_validate(_only(given, "notifications")).notifications
+    return Parts(interval, notifications, sound_ones("alerts", Alert), sound_ones("slos", Slo))
+
+
+def _only(document: Mapping[str, object], key: str) -> dict[str, object]:
+    return {key: document[key]} if key in document else {}
 
 
 def load_definitions(path: Path) -> Definitions:

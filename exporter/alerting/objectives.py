@@ -74,7 +74,7 @@ def burn_alerts(slo: Slo, records: Records, definitions: Definitions) -> Iterato
 
 
 def burn_windows(slo: Slo) -> Iterator[BurnWindow]:
-    """Those of the table in which the objective can be missed fast enough at all."""
+    """Those of the table in which the objective can be missed fast enough: at least one."""
     for window in SLO_WINDOWS[slo.burn_windows].windows:
         if bad_share_of(slo, window) < 1 and window.long < slo.window:
             yield window
@@ -87,7 +87,7 @@ def looked_at(slo: Slo) -> list[Duration]:
 
 def bad_share_of(slo: Slo, window: BurnWindow) -> float:
     """The share of bad requests at which a window's part of the budget is used up within it."""
-    return round(window.budget * slo.window / window.long * float(1 - slo.objective.value), 12)
+    return round(window.rate(slo.window) * float(1 - slo.objective.value), 12)
 
 
 def least_traffic_of(slo: Slo, window: BurnWindow) -> int:

@@ -31,7 +31,7 @@ def slo_cases_of(slo: Slo, rules: Sequence[AlertRule], definitions: Definitions)
     """The tests of an objective: for each pair of windows over, at and short of its burn rate."""
     interval_s = float(definitions.interval)
     stories = list(_stories(slo, rules, interval_s))
-    if distinguishing(slo) and stories:
+    if distinguishing(slo):
         yield merged(slo.name, stories)
     else:
         yield from stories
@@ -39,7 +39,7 @@ def slo_cases_of(slo: Slo, rules: Sequence[AlertRule], definitions: Definitions)
 
 def _stories(slo: Slo, rules: Sequence[AlertRule], interval_s: float) -> Iterator[Case]:
     windows = list(burn_windows(slo))
-    most = max((least_traffic_of(slo, window) for window in windows), default=0)
+    most = max(least_traffic_of(slo, window) for window in windows)
     for window in windows:
         limit = _limit(slo, window)
         traffic = ceil(Fraction(max(most, 1), limit.denominator)) * limit.denominator * 2

@@ -108,6 +108,42 @@ def test_an_objective_needs_a_bucket_and_a_share(tmp_path: Path) -> None:
     )
 
 
+def test_an_objective_whose_alerts_could_never_fire_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    loose = "objective: 60%, window: 90d"
+    file.write_text(f"slos:\n  - {{name: Loose, {loose}}}\n  - {{name: Month, objective: 1%}}\n")
+    with pytest.raises(DocumentError) as refused:
+        load_definitions(file)
+    assert str(refused.value) == (
+        f"{file}:2: slos[0].objective: expected more than 66.67% over 90d, or a window of less "
+        "than 75d: at 60% not even a failure of all requests burns 3 times too fast"
+    )
+    for works in ("objective: 66.67%, window: 90d", "objective: 60%, window: 74d23h"):
+        file.write_text(file.read_text().replace(loose, works))
+        assert load_definitions(file).slos
+        loose = works
+
+
+def test_mistakes_between_definitions_are_told_together_with_those_in_one(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(
+        f"interval: 1m\n{with_line('metric: eror_rate')}"
+        + with_line("notify: [oncal]").removeprefix("alerts:\n")
+        + with_line("period: 90s").removeprefix("alerts:\n")
+        + "slos:\n  - {name: watched, objective: 99%, hours: office}\n"
+    )
+    with pytest.raises(DocumentError) as refused:
+        load_definitions(file)
+    assert [problem.path for problem in refused.value.problems] == [
+        "alerts[0].metric",
+        "alerts[1].notify[0]",
+        "alerts[2].name",
+        "alerts[2].period",
+        "slos[0].name",
+        "slos[0].hours",
+    ]
+
+
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
     documented = set(re.findall(r"`(\w+)`", page))

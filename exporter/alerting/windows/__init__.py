@@ -25,6 +25,10 @@ class BurnWindow(Section):
     short: Duration
     """Window that must be, too, so that the alert ends soon after the trouble has."""
 
+    def rate(self, window_s: float) -> float:
+        """The burn rate at which it fires, of an objective over a window of that length."""
+        return self.budget * window_s / self.long
+
 
 class BurnWindows(Section):
     """A table, with the page that its numbers come from."""
