@@ -333,6 +333,9 @@ METRICS: Mapping[str, Metric] = {
         "signal",
     ),
     "commit_failures": _exporter("failed commits", Amount(_own("commit_failures")), Unit.COUNT),
+    "worker_restarts": _exporter(
+        "workers that ended and were started again", Amount(_own("worker_restarts")), Unit.COUNT
+    ),
     "bytes_abandoned": _exporter(
         "bytes of logs deleted before they were read",
         Amount(_own("tail_abandoned_bytes")),

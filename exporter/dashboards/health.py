@@ -186,7 +186,7 @@ def _committing(own: Own) -> list[PanelBuilder]:
                 "How long commits took, waiting for the disk included. More than a tenth of a "
                 "second points to a slow or a full disk.",
                 "s",
-                width=12,
+                width=9,
             ),
             aggregate("sum", call("increase", commits), by=(LE,)),
             exemplars=False,
@@ -194,27 +194,36 @@ def _committing(own: Own) -> list[PanelBuilder]:
         lines(
             About(
                 "Commit duration, percentiles",
-                "The same as numbers. Failed commits, a second, stand beside them: any is worth "
-                "a look at the log.",
+                "The same as numbers.",
                 "s",
-                width=6,
+                width=5,
             ),
             Query(own.quantile(0.5, "commit_duration_seconds"), "p50"),
             Query(own.quantile(0.99, "commit_duration_seconds"), "p99"),
         ),
         lines(
             About(
-                "Failed commits and workers",
-                "Failures a second, and workers that are down. The batch is kept and tried again; "
-                "a failure that lasts is a full disk or a state directory that cannot be written. "
-                "A worker that ended is started again: look at the log, and at the memory limit.",
+                "Failed commits",
+                "A second. The batch is kept and tried again; a failure that lasts is a full disk "
+                "or a state directory that cannot be written.",
                 "short",
-                width=6,
+                width=5,
                 empty="None",
             ),
-            Query(own.trouble("commit_failures", "instance"), "{{instance}}: commits"),
-            Query(own.trouble("worker_restarts", "instance"), "{{instance}}: worker restarts"),
-            Query(_workers_down(own), "{{instance}}: workers down"),
+            Query(own.trouble("commit_failures", "instance"), "{{instance}}"),
+        ),
+        lines(
+            About(
+                "Workers down",
+                "Workers that do not run, and how many ended by themselves, a second. Each is "
+                "started again, and its files wait meanwhile: look at the log for why it ended, "
+                "and at the memory limit.",
+                "short",
+                width=5,
+                empty="None",
+            ),
+            Query(_workers_down(own), "{{instance}}: down"),
+            Query(own.trouble("worker_restarts", "instance"), "{{instance}}: ended"),
         ),
     ]
 
