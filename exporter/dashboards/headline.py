@@ -10,7 +10,7 @@ from exporter.dashboards.panels import SUCCESS_LEVELS, About, PanelBuilder, Quer
 
 def headline(figures: Figures, options: Options) -> list[PanelBuilder]:
     """Four figures and how they came about; and how old the newest data is."""
-    change = "The change is against the period before, of equal length."
+    change = "The change is against the period before, of equal length; 0 % if that has no data."
 
     def about(title: str, description: str, unit: str = "short") -> About:
         return About(title, description, unit, width=5, height=4, empty="No requests")

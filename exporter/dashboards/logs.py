@@ -17,7 +17,7 @@ from exporter.dashboards.panels import NO_DATA, STATUS_COLOURS, PanelBuilder, no
 from exporter.vocabulary import prometheus_label
 
 UID = "llm-gateway-logs"
-LOKI = model.DataSourceRef(type_val="loki", uid="${loki}")
+LOKI = model.DataSourceRef(type_val="loki", uid="${loki_datasource}")
 
 SERVICE = "llm-gateway-exporter"
 
@@ -79,7 +79,8 @@ def _filters(options: Options) -> dict[str, str]:
 
 
 def _loki() -> VariableBuilder:
-    return build.DatasourceVariable("loki").label("Data source").type("loki")
+    # By another name than Prometheus's: links between the dashboards carry the variables along.
+    return build.DatasourceVariable("loki_datasource").label("Data source").type("loki")
 
 
 def _filter(name: str, title: str) -> VariableBuilder:

@@ -32,7 +32,7 @@ def panels(name: str) -> list[Json]:
 
 @every_dashboard
 def test_template_datasource_rule(name: str) -> None:
-    source = variable(name, "loki" if name == "logs" else "datasource")
+    source = variable(name, "loki_datasource" if name == "logs" else "datasource")
     assert source["type"] == "datasource"
     assert source["query"] == ("loki" if name == "logs" else "prometheus")
     assert source["label"] == "Data source"
@@ -67,7 +67,7 @@ def test_template_on_time_change_reload_rule(name: str) -> None:
 
 @every_dashboard
 def test_panel_datasource_rule(name: str) -> None:
-    uid = "${loki}" if name == "logs" else "${datasource}"
+    uid = "${loki_datasource}" if name == "logs" else "${datasource}"
     for panel in panels(name):
         assert panel["datasource"]["uid"] == uid, panel["title"]
         assert {target["datasource"]["uid"] for target in panel["targets"]} == {uid}
