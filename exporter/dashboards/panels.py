@@ -144,10 +144,12 @@ def stat(
     before: Promql | None = None,
     *,
     levels: Levels = NEUTRAL,
-    less_is_better: bool = False,
+    less_is_better: bool | None = None,
     size: int = 38,
 ) -> PanelBuilder:
     """One number, in pixels so high; with the one before, by how much it has changed.
+
+    A change for the better is green and one for the worse red, where it is the one or the other.
 
     Grafana's own change compares the first and last sample of one series. So two instants are asked
     for, the earlier first, and reduced to a series of two.
@@ -159,7 +161,11 @@ def stat(
     last = build_common.ReduceDataOptions().calcs(["lastNotNull"])
     if before is None:
         return panel.reduce_options(last).with_target(instant(now, "A"))
-    better = common.PercentChangeColorMode
+    colours = {
+        True: common.PercentChangeColorMode.INVERTED,
+        False: common.PercentChangeColorMode.STANDARD,
+        None: common.PercentChangeColorMode.SAME_AS_VALUE,
+    }
     return (
         panel.reduce_options(last.fields("/^Last \\*$/"))
         .with_target(instant(before, "A"))
@@ -170,7 +176,7 @@ def stat(
             )
         )
         .show_percent_change(True)
-        .percent_change_color_mode(better.INVERTED if less_is_better else better.STANDARD)
+        .percent_change_color_mode(colours[less_is_better])
     )
 
 
