@@ -30,8 +30,8 @@ const server = http.createServer((request, response) => {
   else if (file && fs.existsSync(file)) response.setHeader('content-type', types[path.extname(file)]).end(fs.readFileSync(file));
   else response.writeHead(404).end(); // Fonts: Debian's Inter is taken instead.
 }).listen(0, '127.0.0.1', () => {
-  const browser = spawn('chromium-headless-shell', [
-    '--no-sandbox', '--disable-gpu', '--hide-scrollbars', `--window-size=${width},${height}`, '--virtual-time-budget=8000',
+  const browser = spawn('chromium', [
+    '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', `--window-size=${width},${height}`, '--virtual-time-budget=8000',
     '--enable-logging=stderr', `--screenshot=${picture}`, `http://127.0.0.1:${server.address().port}/`,
   ], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';

@@ -23,11 +23,11 @@ function Stat({ panel, data, width, height }) {
   return <VizRepeater source={values} getValues={() => values} width={width} height={height} orientation={VizOrientation.Auto} renderCounter={0} autoGrid renderValue={one} />;
 }
 
-function Lines({ frame }) {
+function Lines({ frame, height }) {
   const [times, lines] = ['Time', 'Line'].map((name) => frame.fields.find((field) => field.name === name).values);
   const short = (time) => new Date(time).toISOString().replace('T', ' ').slice(0, 23);
   return (
-    <pre style={{ fontSize: 12, margin: 0, overflow: 'hidden', background: 'none', border: 0, padding: 0 }}>
+    <pre style={{ height, fontSize: 12, margin: 0, overflow: 'hidden', background: 'none', border: 0, padding: 0 }}>
       {times.slice(0, 12).map((time, i) => `${short(time)}  ${lines[i]}\n`)}
     </pre>
   );
@@ -53,7 +53,7 @@ function Inside({ panel, data, answers, timeRange, width, height }) {
     case 'table':
       return <Table data={data[0]} width={width} height={height} noHeader={!options.showHeader} showTypeIcons={false} cellHeight={options.cellHeight} initialSortBy={options.sortBy} timeRange={timeRange} />;
     case 'logs':
-      return <Lines frame={data[0]} />;
+      return <Lines frame={data[0]} height={height} />;
     default:
       throw new Error(`nothing draws a panel of type ${panel.type}`);
   }
