@@ -60,8 +60,8 @@ def test_ten_thousand_connections_are_cut_to_the_limit_and_counting_goes_on(
                 clients.enter_context(socket.create_connection((host, int(port)), timeout=10))
             setup.append(line())
             wait_until(lambda: len(setup.logged()) == 2, 20, "the log to be read on")
+        wait_until(lambda: len(daemon.descriptors()) <= before, 10, "the connections' end")
         counts(daemon, 2)
         refused = daemon.total(f"llm_gateway_exporter_{door}_connections_refused_total")
         assert refused == CONNECTIONS - 512
-        wait_until(lambda: len(daemon.descriptors()) <= before, 10, "the connections' end")
         assert "level=error" not in daemon.log.read_text()
