@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.pipeline import MOST_KINDS
-from tests.gateway import to_odd_names
+from tests.gateway import by_number
 from tests.setup import Setup, counts, line
 
 LINE_BYTES = 2 << 30
@@ -67,15 +67,16 @@ def test_invented_names_take_little_memory_and_are_counted_as_other(setup: Setup
 @pytest.mark.fault("writer of 1 GiB a minute, whose log is rotated twice a second")
 def test_nothing_of_a_gateway_that_writes_as_fast_as_it_can_is_lost(setup: Setup) -> None:
     size_bytes, times, every_s = (1 << 30) // 60 // 20, 60, 0.05
-    request = line(padding="x" * 300)
-    lines = [request] * (size_bytes // len(request))
+    each = size_bytes // len(line(request_id="id-100000", padding="x" * 270))
+    lines = [line(request_id=f"id-{id}", padding="x" * 270) for id in range(times * each)]
+    setup.append(line())
     with setup.start().wait_ready() as daemon:
         before = daemon.peak_mib()
         began = time.monotonic()
         for number in range(1, times + 1):
-            setup.append(*lines)
             if number % 10 == 0:
-                to_odd_names(setup.log, number // 10)
+                by_number(setup.log, number // 10)
+            setup.append(*lines[(number - 1) * each : number * each])
             time.sleep(max(0.0, began + number * every_s - time.monotonic()))  # its pace
-        counts(daemon, times * len(lines), LIMIT_S)
+        counts(daemon, len(lines) + 1, LIMIT_S)
         assert daemon.peak_mib() - before < 200
