@@ -77,9 +77,13 @@ class Daemon:
         except OSError:
             return False
 
-    def wait_ready(self) -> Self:
-        """Wait until it is."""
-        wait_until(self.is_ready, 60, "the daemon to become ready")
+    def wait_ready(self, within_s: float = 60) -> Self:
+        """Wait until it is; one that does not become ready is killed."""
+        try:
+            wait_until(self.is_ready, within_s, "the daemon to become ready", every_s=0.1)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def total(self, name: str, **labels: str) -> float:

@@ -151,7 +151,7 @@ def test_a_reload_that_cannot_commit_changes_nothing_and_counting_goes_on(setup:
 def test_systemd_is_told_of_readiness_and_of_the_end(setup: Setup, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(10)
+        systemd.settimeout(60)
         os.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
         try:
             daemon = setup.start()

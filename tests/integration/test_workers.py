@@ -47,11 +47,6 @@ def configuration(directory: Path, **settings: Any) -> Path:
     return path
 
 
-def ready(daemon: Daemon) -> Daemon:
-    wait_until(daemon.is_ready, LIMIT_S, "all processes to be ready", every_s=0.1)
-    return daemon
-
-
 def check(daemon: Daemon, gateway: Gateway, directory: Path) -> None:
     """All is counted once and logged once."""
     counted_and_logged_once(daemon, gateway, directory / "state", LIMIT_S)
@@ -75,18 +70,18 @@ def test_kills_of_any_process_lose_nothing_and_count_nothing_twice(
     scraper = Scraper(address)
     scraper.start()
     for _ in range(3):
-        with ready(Daemon(config, address=address)) as daemon:
+        with Daemon(config, address=address).wait_ready(LIMIT_S) as daemon:
             time.sleep(moments.uniform(0, 0.3))  # the moment is what is drawn here
             (worker,) = workers_of(daemon)
             os.kill(worker, signal.SIGKILL)
             wait_until(lambda: not daemon.is_ready(), LIMIT_S, "it to notice")
-            ready(daemon)
+            daemon.wait_ready(LIMIT_S)
             assert workers_of(daemon) != [worker]
             time.sleep(moments.uniform(0, 0.3))
             daemon.process.kill()
     gateway.stop()
     assert gateway.rotations >= 5
-    with ready(Daemon(config, address=address)) as daemon:
+    with Daemon(config, address=address).wait_ready(LIMIT_S) as daemon:
         check(daemon, gateway, tmp_path)
         assert daemon.total("llm_gateway_exporter_worker_up") == 1
         assert daemon.end() == 0
@@ -104,7 +99,7 @@ def test_both_processes_have_a_part_and_another_number_of_them_divides_anew(
     for processes in (1, 3, 2, 1):
         for path in gateway.paths:
             gateway.write(path, 50)
-        with ready(Daemon(configuration(tmp_path, workers=processes))) as daemon:
+        with Daemon(configuration(tmp_path, workers=processes)).wait_ready(LIMIT_S) as daemon:
             check(daemon, gateway, tmp_path)
             assert len(workers_of(daemon)) == processes - 1
             for path in gateway.paths:
@@ -124,7 +119,7 @@ def test_a_reload_reaches_the_workers_and_leaves_the_counts(
 ) -> None:
     gateway.start()
     config = configuration(tmp_path)
-    with ready(Daemon(config)) as daemon:
+    with Daemon(config).wait_ready(LIMIT_S) as daemon:
         scraper = Scraper(daemon.address)
         scraper.start()
         reload_time = "llm_gateway_exporter_config_last_reload_success_timestamp_seconds"
@@ -133,7 +128,7 @@ def test_a_reload_reaches_the_workers_and_leaves_the_counts(
             configuration(tmp_path, histograms=histograms)
             daemon.process.send_signal(signal.SIGHUP)
             wait_until(lambda: daemon.total(reload_time) > before, LIMIT_S, "the reload")  # noqa: B023
-            ready(daemon)
+            daemon.wait_ready(LIMIT_S)
         configuration(tmp_path, workers=3)
         daemon.process.send_signal(signal.SIGHUP)
         refused = "workers cannot change while the daemon runs"
@@ -155,7 +150,7 @@ def test_a_worker_that_dies_again_and_again_is_told_of_and_its_totals_stay(
 ) -> None:
     for path in gateway.paths:
         gateway.write(path, 50)
-    with ready(Daemon(configuration(tmp_path))) as daemon:
+    with Daemon(configuration(tmp_path)).wait_ready(LIMIT_S) as daemon:
         check(daemon, gateway, tmp_path)
         records = daemon.total(RECORDS)
         for deaths in range(1, 4):
@@ -170,12 +165,12 @@ def test_a_worker_that_dies_again_and_again_is_told_of_and_its_totals_stay(
             assert daemon.total(RECORDS) == records
         pauses = re.findall(r"pause_s=([\d.]+)", daemon.log.read_text())
         assert pauses == ["0.5", "1.0", "2.0"]
-        ready(daemon)
+        daemon.wait_ready(LIMIT_S)
         check(daemon, gateway, tmp_path)
 
 
 def test_workers_end_with_the_main_process(tmp_path: Path, gateway: Gateway) -> None:
-    with ready(Daemon(configuration(tmp_path))) as daemon:
+    with Daemon(configuration(tmp_path)).wait_ready(LIMIT_S) as daemon:
         (worker,) = workers_of(daemon)
         daemon.process.kill()
         daemon.process.wait()
@@ -196,7 +191,7 @@ def test_otlp_tells_of_all_processes_once_over_restarts_and_another_number_of_th
         }
         for processes in (2, 2, 1):
             config = configuration(tmp_path, workers=processes, otlp=[endpoint])
-            with ready(Daemon(config)) as daemon:
+            with Daemon(config).wait_ready(LIMIT_S) as daemon:
                 for path in gateway.paths:
                     gateway.write(path, 30)
                 check(daemon, gateway, tmp_path)

@@ -133,11 +133,6 @@ def worker_of(daemon: Daemon) -> int:
     return worker
 
 
-def ready(daemon: Daemon) -> Daemon:
-    wait_until(daemon.is_ready, LIMIT_S, "all processes to be ready", every_s=0.1)
-    return daemon
-
-
 def ask(edge: Edge, method: str, path: str) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", edge.port, timeout=LIMIT_S)) as connection:
         body = '{"model": "wan-video", "input": {"prompt": "x"}}' if method == "POST" else None
@@ -155,7 +150,7 @@ def counts(daemon: Daemon, requests: int) -> None:
 def test_every_process_serves_and_together_they_are_one_exporter(
     edge: Edge, model: Model, upstream: Upstream
 ) -> None:
-    with ready(Daemon(edge.file)) as daemon:
+    with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
         main, worker = daemon.process.pid, worker_of(daemon)
         streams = []
         for pid in (main, worker):
@@ -184,7 +179,7 @@ def test_every_process_serves_and_together_they_are_one_exporter(
         upstream.loop.run(model.release())
         assert [stream.rest() for stream in streams] == [b"".join(EVENTS)] * 3
         assert daemon.process.wait(LIMIT_S) == 0
-    with ready(Daemon(edge.file)) as daemon:
+    with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
         counts(daemon, 11)
         assert daemon.total("llm_gateway_tokens_total", gen_ai_token_type="input") == 8 * 42
         assert daemon.total(REQUESTS, http_response_status_code="200") == 11
@@ -209,7 +204,7 @@ def accepts(port: int) -> bool:
 def test_a_worker_that_is_killed_takes_its_own_requests_with_it_and_no_others(
     edge: Edge, model: Model, upstream: Upstream
 ) -> None:
-    with ready(Daemon(edge.file)) as daemon:
+    with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
         main, worker = daemon.process.pid, worker_of(daemon)
         with only(main, daemon):
             whole = Stream(edge.port)
@@ -224,7 +219,7 @@ def test_a_worker_that_is_killed_takes_its_own_requests_with_it_and_no_others(
             cut.rest()
         wait_until(lambda: daemon.total(ACTIVE) == 1, LIMIT_S, "the gauge to fall")
         wait_until(lambda: daemon.total("llm_gateway_exporter_worker_restarts_total") == 1, LIMIT_S)
-        ready(daemon)
+        daemon.wait_ready(LIMIT_S)
         with only(worker_of(daemon), daemon):
             assert edge.ask() == ANSWER
         upstream.loop.run(model.release())
@@ -267,7 +262,7 @@ class Client(threading.Thread):
 def test_a_reload_reaches_all_processes_and_refuses_no_client(
     edge: Edge, model: Model, upstream: Upstream, other: Upstream
 ) -> None:
-    with ready(Daemon(edge.file)) as daemon:
+    with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
         processes = daemon.process.pid, worker_of(daemon)
         streams = []
         for pid in processes:
