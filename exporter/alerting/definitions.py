@@ -9,12 +9,13 @@ from contextlib import suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
     Field,
     ModelWrapValidatorHandler,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -288,10 +289,13 @@ class Links(Section):
     """The exporter's web address, whose /requests page shows the requests that were counted."""
 
 
+_Interval: TypeAlias = Annotated[Duration, between(Duration("1s"), Duration("5m"))]
+
+
 class Definitions(Section):
     """Alert definitions."""
 
-    interval: Annotated[Duration, between(Duration("1s"), Duration("5m"))] = Duration("1m")
+    interval: _Interval = Duration("1m")
     """How often rules are evaluated. Periods are multiples of it."""
 
     links: Links = Links()
@@ -333,16 +337,14 @@ def _sound_parts(data: object) -> Parts:
                 found[index] = model.model_validate(value)
         return found
 
+    whole = Definitions()
     interval, notifications = None, None
     with suppress(ValidationError):
-        interval = Definitions.model_validate(_only(given, "interval")).interval
+        interval = TypeAdapter(_Interval).validate_python(given.get("interval", whole.interval))
     with suppress(ValidationError):
-        notifications = Definitions.model_validate(_only(given, "notifications")).notifications
+        told = given.get("notifications", whole.notifications)
+        notifications = Notifications.model_validate(told)
     return Parts(interval, notifications, sound_ones("alerts", Alert), sound_ones("slos", Slo))
-
-
-def _only(document: Mapping[str, object], key: str) -> dict[str, object]:
-    return {key: document[key]} if key in document else {}
 
 
 def load_definitions(path: Path) -> Definitions:

@@ -144,6 +144,18 @@ def test_mistakes_between_definitions_are_told_together_with_those_in_one(tmp_pa
     ]
 
 
+def test_mistakes_in_what_definitions_share_are_told_with_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(
+        "interval: 1h\nnotifications:\n  hours: {office: {days: [someday]}}\n"
+        + with_line("metric: eror_rate")
+    )
+    with pytest.raises(DocumentError) as refused:
+        load_definitions(file)
+    paths = [problem.path for problem in refused.value.problems]
+    assert {"interval", "notifications.hours.office.days[0]", "alerts[0].metric"} <= set(paths)
+
+
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
     documented = set(re.findall(r"`(\w+)`", page))
