@@ -113,8 +113,7 @@ class Peer(asyncio.Protocol, ABC):
             raise error.__context__ or error from None
         if self._unseen_bytes > MOST_BYTES:
             raise TooLongError
-        if self.incoming.buffered > MOST_BUFFERED:
-            self._pause_reading()
+        self._hold_back()
 
     def _hold_back(self) -> None:
         if self.incoming.buffered > MOST_BUFFERED:
