@@ -117,6 +117,8 @@ class Observation:
             try:
                 data = self._unpack(data)
             except UnpackError:
+                if self._shape == _EVENTS:
+                    self._take_events(elapsed_s)  # Those that came before are sound.
                 self._give_up()
                 return
         self._parts.append(data)

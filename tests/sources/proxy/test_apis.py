@@ -1,6 +1,7 @@
 """What the APIs' requests and answers tell, each in its own shape."""
 
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -489,6 +490,18 @@ def test_an_event_that_is_not_understood_is_counted_and_passed_over(part: bytes)
     good = b'data: {"usage": {"prompt_tokens": 3}}\n\ndata: [DONE]\n\n'
     observation.take_part(part + good, 0.1)
     record = observation.end(Ending.WHOLE, 1.0)
+    assert (record.input_tokens, observation.unparsed) == (3.0, 1)
+
+
+def test_events_before_a_part_that_does_not_unpack_count() -> None:
+    observation = Observation(api_of("POST", CHAT), CALLER, 1 << 20)
+    observation.take_head(200, EVENT_STREAM, b"gzip")
+    packer = zlib.compressobj(wbits=31)
+    for event in ({"choices": [{"delta": {"content": "a"}}]}, {"usage": {"prompt_tokens": 3}}):
+        packed = packer.compress(f"data: {json.dumps(event)}\n\n".encode())
+        observation.take_part(packed + packer.flush(zlib.Z_SYNC_FLUSH), 0.1)
+    observation.take_part(b"\xff" * 100, 0.2)
+    record = observation.end(Ending.CUT, 1.0)
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
 
 
