@@ -29,14 +29,14 @@ def without_overlong(lines: bytes, limit: int) -> tuple[bytes, int]:
 
     It looks for a newline every `limit` bytes, not at each line.
     """
-    kept: list[bytes] = []
+    kept: list[slice] = []
     start = dropped = 0
     while start < len(lines):
         end = lines.rfind(b"\n", start, start + limit + 1) + 1
         if end:
-            kept.append(lines[start:end])
+            kept.append(slice(start, end))
         else:
             dropped += 1
             end = lines.index(b"\n", start) + 1
         start = end
-    return (b"".join(kept), dropped) if dropped else (lines, 0)
+    return (b"".join([lines[part] for part in kept]), dropped) if dropped else (lines, 0)
