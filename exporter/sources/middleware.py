@@ -111,15 +111,14 @@ def watch_aiohttp(app: web.Application, sink: Sink, provider: str = "") -> None:
             return await handler(request)
         watch = _Watch(request.method, request.path, request.raw_headers, provider, sink)
         request[_WATCH] = watch
-        if request.content_length is not None and request.content_length <= MOST_BYTES:
-            # aiohttp keeps what was read, so that the handler may read it again.
-            watch.take_request(await request.read(), last=True)
         try:
             response = await handler(request)
         except BaseException as error:
+            await watch.take_body_of(request)
             watch.failed(error)
             raise
         if isinstance(response, web.Response):
+            await watch.take_body_of(request)
             watch.take_head(response.status, _raw(response))
             body = response.body if isinstance(response.body, bytes | bytearray) else b""
             watch.take_part(bytes(body), last=True)
@@ -132,17 +131,38 @@ def watch_aiohttp(app: web.Application, sink: Sink, provider: str = "") -> None:
         watch = request.get(_WATCH)
         if watch is None or isinstance(response, web.Response):
             return
+        await watch.take_body_of(request)
         watch.take_head(response.status, _raw(response))
-        write = response.write
+        write, write_eof = response.write, response.write_eof
 
         async def watched_write(data: bytes) -> None:
             await write(data)
             watch.take_part(bytes(data), last=False)
 
+        async def watched_write_eof(data: bytes = b"") -> None:
+            await write_eof(data)
+            watch.take_part(bytes(data), last=True)
+
         response.write = watched_write  # type: ignore[method-assign,assignment]
+        response.write_eof = watched_write_eof  # type: ignore[method-assign]
 
     app.middlewares.append(watch_request)
     app.on_response_prepare.append(prepared)
+
+
+async def _read_by_handler(request: web.Request) -> tuple[bytes, bytes]:
+    """The body and its content type; empty where the handler has not read all, or kept nothing.
+
+    A handler may stream the body or take a form apart, so that nothing is read before it or beside
+    it. A form that aiohttp has taken apart is told of as JSON.
+    """
+    if not request.content.at_eof():
+        return b"", b""
+    if body := await request.read():
+        return body, request.headers.get("Content-Type", "").encode()
+    form = await request.post()
+    known = {"model": form.get("model"), "stream": form.get("stream") == "true"}
+    return msgspec.json.encode(known), b"application/json"
 
 
 def _raw(response: web.StreamResponse) -> list[tuple[bytes, bytes]]:
@@ -188,7 +208,18 @@ class _Watch:
             self._body.append(data)
             if last:
                 body = b"".join(self._body)
+                self._body.clear()
                 self.step(self._observation.take_request, body, self._content_type)
+
+    async def take_body_of(self, request: web.Request) -> None:
+        """See what the handler has read; a request without it counts, but for an unknown model."""
+        try:
+            body, content_type = await _read_by_handler(request)
+        except Exception as error:
+            log.debug("a request's body is not known", error=type(error).__name__)
+            return
+        if len(body) <= MOST_BYTES:
+            self.step(self._observation.take_request, body, content_type)
 
     def take_head(self, status: int, headers: Any) -> None:
         self._answered = True

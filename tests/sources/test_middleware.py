@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, FormData, web
 
 from exporter.formats import builtin
 from exporter.formats.compile import Decoder
@@ -85,11 +86,19 @@ async def aiohttp_gateway(request: web.Request) -> web.StreamResponse:
 
 
 def aiohttp(asked: dict[str, Any], path: str = CHAT) -> list[Record]:
+    _, records = served(aiohttp_gateway, path, json=asked)
+    return records
+
+
+def served(
+    gateway: Callable[[web.Request], Awaitable[web.StreamResponse]], path: str, **request: Any
+) -> tuple[bytes, list[Record]]:
+    """What a client of an aiohttp gateway gets for one request, and its records."""
     records: list[Record] = []
 
-    async def run() -> None:
+    async def run() -> bytes:
         app = web.Application()
-        app.router.add_post(path, aiohttp_gateway)
+        app.router.add_post(path, gateway)
         watch_aiohttp(app, records.append)
         runner = web.AppRunner(app)
         await runner.setup()
@@ -97,12 +106,12 @@ def aiohttp(asked: dict[str, Any], path: str = CHAT) -> list[Record]:
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
         async with ClientSession() as client:
             headers = {"X-Request-Id": "r-1"}
-            async with client.post(url, json=asked, headers=headers) as answer:
-                await answer.read()
+            async with client.post(url, headers=headers, **request) as answer:
+                body = await answer.read()
         await runner.cleanup()
+        return body
 
-    asyncio.run(run())
-    return records
+    return asyncio.run(run()), records
 
 
 Gateway = Callable[..., list[Record]]
@@ -135,6 +144,54 @@ def test_what_the_gateway_raises_is_a_failure(gateway: Gateway, status: int) -> 
 @both
 def test_what_is_no_model_request_is_not_watched(gateway: Gateway) -> None:
     assert gateway({"model": "m"}, path="/v1/other") == []
+
+
+async def takes_form(request: web.Request) -> web.Response:
+    form = await request.post()
+    return web.json_response([str(form["model"]), len(form["file"].file.read())])  # type: ignore[union-attr]
+
+
+async def takes_parts(request: web.Request) -> web.Response:
+    parts = await request.multipart()
+    return web.json_response([len(await part.read()) async for part in parts])  # type: ignore[union-attr]
+
+
+async def streams_body(request: web.Request) -> web.Response:
+    return web.json_response(sum([len(part) async for part in request.content.iter_any()]))
+
+
+def speech_form() -> FormData:
+    form = FormData({"model": "whisper"})
+    form.add_field("file", b"x" * 1000, filename="speech.wav")
+    return form
+
+
+@pytest.mark.parametrize(
+    ("gateway", "body", "answer", "model"),
+    [
+        (takes_form, speech_form, ["whisper", 1000], "whisper"),
+        (takes_parts, speech_form, [7, 1000], ""),
+        (streams_body, lambda: BytesIO(b"x" * (2 << 20)), 2 << 20, ""),
+    ],
+)
+def test_the_body_is_left_to_the_aiohttp_gateway(
+    gateway: Any, body: Callable[[], Any], answer: object, model: str
+) -> None:
+    told, (record,) = served(gateway, "/v1/audio/transcriptions", data=body())
+    assert json.loads(told) == answer
+    assert (record.kind.model, record.kind.status_code) == (model, 200)
+
+
+def test_what_comes_with_the_end_of_an_aiohttp_stream_is_seen() -> None:
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write_eof(b"".join(EVENTS))
+        return response
+
+    told, (record,) = served(gateway, CHAT, json={"model": "m", "stream": True})
+    assert told == b"".join(EVENTS)
+    assert (record.kind.error_type, record.output_tokens) == ("", 3)
 
 
 def test_a_record_as_a_line_reads_as_the_same_record() -> None:
