@@ -25,7 +25,7 @@ from exporter.record import Kind, Kinds
 from exporter.requestlog.files import DAY_S
 from exporter.requestlog.log import RequestLog, RequestLogMetrics, Retention
 from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
-from exporter.sources.inbox import MOST_RECORDS, Inboxes, RecordSource
+from exporter.sources.inbox import Inboxes, RecordSource
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.tail import TailMetrics, TailSettings, TailSource
@@ -45,9 +45,6 @@ as latency in scrapes and commits."""
 
 IDLE_POLL_S = 0.5
 """Between two looks at what proxies have watched; each of them is a commit, and takes its time."""
-
-MOST_WAITING_BYTES = 64 << 20
-"""Of pushes that wait for their commit; more are refused until there is room."""
 
 
 class Metrics:
@@ -126,9 +123,12 @@ class Engine:
         kinds = Kinds()
         prices = price_list(config)
         self._feeds = [
-            self._feed(source, store, kinds, metrics, inboxes)
-            for source in config.sources
-            if place.has(source)
+            *self._watched(inboxes, kinds),
+            *(
+                self._feed(source, store, kinds, metrics, inboxes)
+                for source in config.sources
+                if place.has(source) and not source.proxy
+            ),
         ]
         self._request_log: RequestLog | None = None
         if config.request_log.enabled:
@@ -153,6 +153,17 @@ class Engine:
         )
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
+    def _watched(self, inboxes: Inboxes, kinds: Kinds) -> list[Feed]:
+        """Of what proxies have watched, those too that a configuration before this one had."""
+        for source in self.config.sources:
+            if source.proxy:
+                inboxes.of_records(source.name)
+        attributes = len(self.config.labels.attributes)
+        return [
+            Feed(RecordSource(name, inboxes.of_records(name), kinds, attributes), None)
+            for name in inboxes.watched()
+        ]
+
     def _feed(
         self,
         source: c.SourceConfig,
@@ -165,16 +176,12 @@ class Engine:
             self.ingest = IngestSource(
                 source.name,
                 _ingest_settings(source.ingest, self.config),
-                inboxes.of(source.name, MOST_WAITING_BYTES),
+                inboxes.of_pushes(source.name),
                 lambda spec: Decoder(spec, kinds, self.config.labels.attributes),
                 store.positions(source.name),
                 metrics.ingest,
             )
             return Feed(self.ingest, None)
-        if source.proxy:
-            inbox = inboxes.of(source.name, MOST_RECORDS)
-            attributes = len(self.config.labels.attributes)
-            return Feed(RecordSource(source.name, inbox, kinds, attributes), None)
         if source.tail:
             return self._tail(source.name, source.tail, store, kinds, metrics)
         raise TypeError(f"source {source.name} is of no kind")

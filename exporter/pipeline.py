@@ -222,10 +222,10 @@ class Pipeline:
     def _prepared(self) -> _Pending:
         fold = self._accountant.fold(self._tally, self._kinds) if self._tally.records else Fold()
         newest = self._tally.newest
-        positions = {feed.source.name: feed.source.positions() for feed in self._feeds}
+        positions = ((feed.source.name, feed.source.positions()) for feed in self._feeds)
         return _Pending(
             changes=self._ledger.changes(fold.additions),
-            positions={name: changed for name, changed in positions.items() if changed},
+            positions={name: changed for name, changed in positions if changed},
             exemplars=self._accountant.exemplars(newest) if newest else (),
             folded=fold.folded,
         )

@@ -14,6 +14,9 @@ from exporter.record import Batch, Kinds, Record
 MOST_RECORDS = 100_000
 """Records that wait for a commit, some 50 MiB; more are counted as lost, for traffic must flow."""
 
+MOST_PUSHED_BYTES = 64 << 20
+"""Of pushes that wait for their commit; more are refused until there is room."""
+
 RECORDS_A_BATCH = 4096
 
 T = TypeVar("T")
@@ -60,7 +63,7 @@ class Inbox(Generic[T]):
 
 
 class Inboxes:
-    """The inbox of each source that has one, by its name.
+    """The inbox of each source that has one, by its name; it is made when it is first asked for.
 
     Attributes:
         arrived: set when something came that somebody waits for.
@@ -68,11 +71,23 @@ class Inboxes:
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
-        self._by_name: dict[tuple[str, int], Inbox[Any]] = {}
+        self._records: dict[str, Inbox[Record]] = {}
+        self._pushes: dict[str, Inbox[Any]] = {}
 
-    def of(self, source: str, capacity: int) -> Inbox[Any]:
-        """The source's inbox, which is made now if it has none of this capacity."""
-        return self._by_name.setdefault((source, capacity), Inbox(capacity, self.arrived))
+    def of_records(self, source: str) -> Inbox[Record]:
+        """What a proxy has watched."""
+        return self._records.setdefault(source, Inbox(MOST_RECORDS, self.arrived))
+
+    def of_pushes(self, source: str) -> Inbox[Any]:
+        """What came through the push door."""
+        return self._pushes.setdefault(source, Inbox(MOST_PUSHED_BYTES, self.arrived))
+
+    def watched(self) -> list[str]:
+        """All that have an inbox of records, those that are no longer configured too.
+
+        A proxy's last requests end when they end, which may be after the configuration has changed.
+        """
+        return list(self._records)
 
 
 class RecordSource:

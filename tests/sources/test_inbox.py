@@ -35,7 +35,7 @@ def test_what_is_larger_than_the_inbox_is_let_in_alone() -> None:
 
 def test_only_what_is_urgent_wakes_the_pipeline() -> None:
     inboxes = Inboxes()
-    inbox = inboxes.of("edge", 10)
+    inbox = inboxes.of_pushes("push")
     inbox.offer("later")
     assert not inboxes.arrived.is_set()
     inbox.offer("now", urgent=True)
@@ -44,9 +44,11 @@ def test_only_what_is_urgent_wakes_the_pipeline() -> None:
 
 def test_a_source_finds_its_inbox_again_with_what_is_in_it() -> None:
     inboxes = Inboxes()
-    inboxes.of("edge", 10).offer("before")
-    assert inboxes.of("edge", 10).take(5) == ["before"]
-    assert inboxes.of("other", 10).take(5) == []
+    before = a_record(a_kind())
+    inboxes.of_records("edge").offer(before)
+    assert inboxes.of_pushes("edge").take(5) == []
+    assert inboxes.of_records("other").take(5) == []
+    assert inboxes.of_records("edge").take(5) == [before]
 
 
 def test_nothing_is_lost_between_threads() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from socket import socket
 
-from exporter.sources.inbox import MOST_RECORDS, Inboxes
+from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.doors import WantedProxy
 from exporter.sources.proxy.metrics import ProxyMetrics, Remaining
 from exporter.sources.proxy.server import ProxyServer
@@ -60,7 +60,7 @@ class Proxies:
         self._metrics.gauges.hear(remaining)
         for news in tasks:
             record = self._tell_task(news)
-            inbox = self._inboxes.of(news.source, MOST_RECORDS)
+            inbox = self._inboxes.of_records(news.source)
             if record is not None and not inbox.offer(record):
                 self._metrics.records_lost.labels(news.source).inc()
 
@@ -87,7 +87,7 @@ class Proxies:
             wanted.source,
             wanted.config,
             wanted.attributes,
-            self._inboxes.of(wanted.source, MOST_RECORDS),
+            self._inboxes.of_records(wanted.source),
             Tasks(wanted.source, self._tell_task),
             self._metrics,
         )

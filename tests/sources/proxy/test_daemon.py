@@ -56,6 +56,29 @@ def test_a_reload_cuts_no_stream_and_loses_no_record(edge: Edge, change: str) ->
         wait_until(lambda: daemon.total(REQUESTS, http_response_status_code="200") == 2)
 
 
+@pytest.mark.parametrize("kind", ["another source", "another kind of the same name"])
+def test_a_request_that_outlives_its_source_is_counted(edge: Edge, kind: str) -> None:
+    log = edge.file.with_name("gateway.jsonl")
+    with Daemon(edge.file).wait_ready() as daemon:
+        bodies: list[bytes] = []
+        asking = threading.Thread(target=lambda: bodies.append(edge.ask(stream=True)))
+        asking.start()
+        wait_until(lambda: daemon.total("llm_gateway_active_requests") == 1)
+        edge.file.write_text(
+            f"state_dir: {edge.state}\nsources:\n"
+            f"  - name: {'edge' if kind == 'another kind of the same name' else 'log'}\n"
+            f"    tail: {{paths: [{log}], format: records}}\n"
+        )
+        reload(daemon)
+        log.write_text('{"status_code": 200}\n')
+        asking.join()
+        assert bodies == [b"".join(EVENTS)]
+        wait_until(lambda: daemon.total(REQUESTS, http_response_status_code="200") == 2)
+        assert daemon.end() == 0
+    with Daemon(edge.file).wait_ready() as daemon:
+        assert daemon.total(REQUESTS) == 2
+
+
 def test_a_port_that_is_taken_keeps_the_configuration_of_before(edge: Edge) -> None:
     with Daemon(edge.file).wait_ready() as daemon:
         port = edge.port
