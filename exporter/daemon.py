@@ -13,7 +13,7 @@ import uvloop
 
 from exporter import logs, notify
 from exporter.config import Config, load_config
-from exporter.engine import SWITCH_INTERVAL_S, Engine, Metrics
+from exporter.engine import EX_SOFTWARE, RELOAD_LIMIT_S, SWITCH_INTERVAL_S, Engine, Metrics
 from exporter.errors import ExporterError
 from exporter.garbage import search_rarely
 from exporter.readers import Readers
@@ -39,9 +39,6 @@ STOP_LIMIT_S = 4.0
 
 DRAIN_MARGIN_S = 1.0
 """For workers to tell that no request is under way any more."""
-
-RELOAD_LIMIT_S = 30.0
-"""The same for a reload, which nothing presses: a commit on a busy machine may take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +214,7 @@ class Daemon:
             notify.reloading()
             try:
                 config = await asyncio.to_thread(load_config, self._options.config_file)
-                self._check_unchanged(config)
+                self._check(config)
                 await self._replace(config)
             except ExporterError as error:
                 log.error(
@@ -232,10 +229,14 @@ class Daemon:
             finally:
                 notify.ready()
 
-    def _check_unchanged(self, config: Config) -> None:
+    def _check(self, config: Config) -> None:
+        """Refuse what would be refused only once the engine of now has stopped."""
         for key in ("state_dir", "workers"):
             if getattr(config, key) != getattr(self._engine.config, key):
                 raise ExporterError(f"{key} cannot change while the daemon runs: restart it")
+        for source in config.sources:
+            if source.ingest and source.ingest.token:
+                source.ingest.token.read()
 
     async def _replace(self, config: Config) -> None:
         """Put proxies and an engine with the new configuration in the place of the old ones."""
@@ -243,7 +244,7 @@ class Daemon:
         self._proxies.follow(_proxies_of(config))
         try:
             await self._replace_engine(config)
-        except ExporterError:
+        except Exception:
             self._proxies.follow(_proxies_of(before))
             raise
 
@@ -255,12 +256,20 @@ class Daemon:
         before = self._engine.config
         try:
             await self._take_over(config)
-        except ExporterError:
-            await self._take_over(before)
+        except Exception:
+            await self._go_back(before)
             raise
         finally:
             self._engine.start()
             self._readers.start()
+
+    async def _go_back(self, config: Config) -> None:
+        """Take the configuration of before over again, or leave: nothing would be counted."""
+        try:
+            await self._take_over(config)
+        except Exception as error:
+            log.error("the configuration before cannot be gone back to: leaving", error=str(error))
+            os._exit(EX_SOFTWARE)
 
     async def _take_over(self, config: Config) -> None:
         self._workers.configure(config)

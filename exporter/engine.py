@@ -43,6 +43,9 @@ SWITCH_INTERVAL_S = 0.001
 """How long a thread keeps the interpreter while another one wants it; Python's own 5 ms would show
 as latency in scrapes and commits."""
 
+RELOAD_LIMIT_S = 30.0
+"""For the last commit before a reload, which nothing presses: on a busy machine it takes long."""
+
 IDLE_POLL_S = 0.5
 """Between two looks at what proxies have watched; each of them is a commit, and takes its time."""
 

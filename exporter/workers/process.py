@@ -22,7 +22,14 @@ import uvloop
 
 from exporter import logs
 from exporter.config import SourceConfig
-from exporter.engine import EX_SOFTWARE, SWITCH_INTERVAL_S, Engine, Metrics, Place
+from exporter.engine import (
+    EX_SOFTWARE,
+    RELOAD_LIMIT_S,
+    SWITCH_INTERVAL_S,
+    Engine,
+    Metrics,
+    Place,
+)
 from exporter.errors import ExporterError
 from exporter.garbage import search_rarely
 from exporter.ledger import Change, PlacedExemplar
@@ -55,9 +62,6 @@ SIGN_OF_LIFE_S = 1.0
 
 STOP_LIMIT_S = 3.5
 """Time for the last commit; the main process waits a little longer."""
-
-RELOAD_LIMIT_S = 30.0
-"""The same for a reload."""
 
 STARTING = "it is starting"
 

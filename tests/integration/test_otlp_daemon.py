@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from exporter.engine import EX_SOFTWARE
 from exporter.vocabulary import REQUESTS
 from tests.daemon import Daemon
 from tests.export.otlp.receiver import Answer, GrpcReceiver, attributes
@@ -59,6 +60,17 @@ def test_a_reload_takes_endpoints_away_and_adds_others(tmp_path: Path) -> None:
             destinations = daemon.get("/metrics")[1]
             assert f'otlp_queued{{destination="{old.url}"' not in destinations
             assert f'otlp_queued{{destination="{new.url}"' in destinations
+
+
+def test_a_reload_that_cannot_be_gone_back_from_ends_the_daemon(tmp_path: Path) -> None:
+    with GrpcReceiver() as receiver:
+        config = write_config(tmp_path, {"endpoint": receiver.url})
+        with Daemon(config).wait_ready() as daemon:
+            for file in (tmp_path / "state").glob("otlp.db*"):
+                file.unlink()
+            (tmp_path / "state" / "otlp.db").mkdir()
+            daemon.process.send_signal(signal.SIGHUP)
+            assert daemon.process.wait(20) == EX_SOFTWARE
 
 
 def test_a_stop_tells_the_last_counts_and_does_not_wait_for_who_hangs(tmp_path: Path) -> None:

@@ -56,9 +56,14 @@ def config_file(tmp_path: Path) -> Path:
     return path
 
 
-def push(daemon: Daemon, format_: str, body: object) -> tuple[int, dict[str, object]]:
+def push(
+    daemon: Daemon, format_: str, body: object, token: str = ""
+) -> tuple[int, dict[str, object]]:
     request = urllib.request.Request(
-        f"http://{daemon.address}/ingest/{format_}", json.dumps(body).encode(), method="POST"
+        f"http://{daemon.address}/ingest/{format_}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {token}"} if token else {},
+        method="POST",
     )
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -110,6 +115,28 @@ def test_a_reload_loses_no_push(config_file: Path) -> None:
 
         assert set(asyncio.run(push_all())) == {200}
         assert daemon.total(REQUESTS) == 40
+
+
+def test_a_reload_without_the_token_leaves_the_door_as_it_is(tmp_path: Path) -> None:
+    token, config_file, log = tmp_path / "token", tmp_path / "config.yaml", tmp_path / "log"
+    token.write_text("open sesame")
+    config_file.write_text(
+        f"state_dir: {tmp_path / 'state'}\nsources:\n"
+        f"  - {{name: push, ingest: {{token: {{file: {token}}}}}}}\n"
+        f"  - {{name: log, tail: {{paths: [{log}], format: records}}}}\n"
+    )
+    failed = "llm_gateway_exporter_config_last_reload_successful"
+    with Daemon(config_file).wait_ready() as daemon:
+        token.unlink()
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: daemon.total(failed) == 0)
+        log.write_text('{"status_code": 200}\n')
+        wait_until(lambda: daemon.total(REQUESTS) == 1)
+        assert push(daemon, "records", {"status_code": 200}, token="open sesame")[0] == 200
+        token.write_text("open barley")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: daemon.total(failed) == 1)
+        assert push(daemon, "records", {"status_code": 200}, token="open barley")[0] == 200
 
 
 CALLBACK = """
