@@ -153,11 +153,11 @@ def _feed_bodies(data: bytes) -> None:
             for block in json_lines(data)
             for digest in digests_of(decoder.decode(_whole(block)).batch)
         ]
-        new.append(sum(digest is not None and repeats.is_new(digest) for digest in digests))
+        new.append(sum(digest is not None and repeats.add(digest) for digest in digests))
     assert new[1] == 0
     assert set(repeats.positions()) or not new[0]
     assert b"".join(blocks(data)).rstrip(b"\n") == data.rstrip(b"\n")
-    repeats.is_new(digest_of("push", data[:100].decode("utf-8", "surrogateescape")))
+    repeats.add(digest_of("push", data[:100].decode("utf-8", "surrogateescape")))
 
 
 def _whole(block: bytes) -> bytes:

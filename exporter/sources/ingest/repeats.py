@@ -34,8 +34,11 @@ class Repeats:
         self._digests = {digest for digests in self._by_key.values() for digest in digests}
         self._new: list[bytes] = []
 
-    def is_new(self, digest: bytes) -> bool:
-        """Whether this is its first time; the next time won't be."""
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._digests
+
+    def add(self, digest: bytes) -> bool:
+        """Know it from now on; whether it is new."""
         if digest in self._digests:
             return False
         self._digests.add(digest)
@@ -45,20 +48,24 @@ class Repeats:
     def positions(self) -> dict[str, bytes | None]:
         """What changed since the last call: the new ones, and those that are forgotten."""
         changed: dict[str, bytes | None] = {}
+        forgotten = []
         now_ms = int(self._clock() * 1000)
         if self._new:
             # Later than any before, even if the clock was set back.
-            newest = max(map(int, self._by_key), default=0)
+            newest = int(next(reversed(self._by_key), "0"))
             key = f"{max(now_ms, newest + 1):015d}"
             self._by_key[key] = self._new
             changed[key] = b"".join(self._new)
             self._new = []
-        for key in list(self._by_key):
+        for key, digests in self._by_key.items():
             is_old = int(key) < now_ms - self._window_s * 1000
             if not is_old and len(self._digests) <= MOST_REMEMBERED:
                 break
-            self._digests.difference_update(self._by_key.pop(key))
+            self._digests.difference_update(digests)
             changed[key] = None
+            forgotten.append(key)
+        for key in forgotten:
+            del self._by_key[key]
         return changed
 
 

@@ -117,6 +117,7 @@ class IngestSource:
         self._decoders: dict[str, Decoder] = {}
         self._repeats = Repeats(settings.repeat_window_s, known)
         self._metrics = metrics
+        self._decoding: Iterator[Decoded] = iter(())
         self._done: list[tuple[Push, Receipt]] = []  # Read, but not committed yet.
 
     def admits(self, authorization: str) -> bool:
@@ -140,9 +141,14 @@ class IngestSource:
         return receipt
 
     def read(self, budget: int) -> Iterator[Decoded]:
-        """All pushes that wait."""
-        while waiting := self._inbox.take(1):
-            yield from self._decoded(waiting[0])
+        """All pushes that wait, first the rest of one that was left in the middle for a commit."""
+        while True:
+            # Not by `yield from`, which would close it together with this reading.
+            while (decoded := next(self._decoding, None)) is not None:
+                yield decoded
+            if not (waiting := self._inbox.take(1)):
+                return
+            self._decoding = self._decoded(waiting[0])
 
     def _decoded(self, push: Push) -> Iterator[Decoded]:
         spec = self.settings.formats.get(push.format)
@@ -152,8 +158,8 @@ class IngestSource:
         accepted = repeated = skipped = 0
         rejected: Counter[str] = Counter()
         hints: list[str] = []
-        key = push.idempotency_key
-        is_new = not key or self._repeats.is_new(digest_of(self.name, key))
+        key = digest_of(self.name, push.idempotency_key) if push.idempotency_key else None
+        is_new = key is None or key not in self._repeats
         try:
             decoder = self._decoder_of(push.format, spec)
             for block in json_lines(push.body) if spec.lines == "json" else blocks(push.body):
@@ -169,6 +175,8 @@ class IngestSource:
         except Exception as error:
             self._fail(push, error)
             raise
+        if key is not None:
+            self._repeats.add(key)  # Not before: a push that fails in the middle comes again.
         self._metrics.repeated.inc(repeated)
         receipt = Receipt(accepted, repeated, skipped, rejected, tuple(hints))
         self._done.append((push, receipt))
@@ -181,7 +189,7 @@ class IngestSource:
     def _without_repeats(self, decoded: Decoded) -> tuple[int, Decoded]:
         """How many requests counted before, and the rest."""
         digests = enumerate(digests_of(decoded.batch))
-        new = [row for row, digest in digests if digest is None or self._repeats.is_new(digest)]
+        new = [row for row, digest in digests if digest is None or self._repeats.add(digest)]
         known = len(decoded.batch) - len(new)
         if not known:
             return 0, decoded

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from backports import zstd
 
+from exporter import pipeline
 from exporter.config import Config
 from exporter.documents import load
 from exporter.engine import Engine, Metrics
 from exporter.sources.inbox import Inboxes
+from exporter.sources.ingest import source
 from exporter.store.state import StateStore
 from exporter.vocabulary import REQUESTS, TOKENS
 from exporter.web.ingest import PushDoor
@@ -157,6 +159,27 @@ def test_packed_bodies_are_unpacked(
 def test_a_push_of_many_blocks_counts_whole(door: Door) -> None:
     assert door.push(ndjson(some_lines(range(5000)))).status == 200
     assert door.requests() == 5000
+
+
+def test_a_push_of_more_names_than_one_commit_may_have_counts_whole(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MOST_KINDS", 100)
+    lines = [a_line(number, model=f"model-{number}") for number in range(5000)]
+    answer = door.push(lines, Idempotency_Key="one")
+    assert (answer.status, json.loads(answer.text)["accepted"]) == (200, 5000)
+    assert door.requests() == 5000
+
+
+def test_a_push_that_failed_is_not_known_by_its_key(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "json_lines", lambda body: 1 / 0)
+        assert door.push(a_line(), Idempotency_Key="one").status == 500
+    for accepted in (1, 0):
+        answer = door.push(a_line(), Idempotency_Key="one")
+        assert (answer.status, json.loads(answer.text)["accepted"]) == (200, accepted)
 
 
 def test_the_requests_that_a_push_was_answered_for_are_there_after_a_restart(
