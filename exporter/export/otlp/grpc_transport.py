@@ -1,7 +1,7 @@
 """OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 from exporter import __version__
 from exporter.errors import SecretError
 from exporter.export.otlp.settings import Destination
-from exporter.export.otlp.transport import DeliveryError, Receipt, receipt
+from exporter.export.otlp.transport import DeliveryError, Receipt, quoted_message, receipt
 
 _METHODS = {
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
@@ -61,7 +61,7 @@ class GrpcTransport:
             if self._channel is None:
                 raise DeliveryError("stopped") from None
             self.abort()
-            raise _refusal(error, list(headers.values())) from None
+            raise _refusal(error, headers.values()) from None
         except SecretError as error:
             raise DeliveryError("secret", str(error)) from None
         except (OSError, ValueError) as error:  # ValueError: closed by `abort` between two calls.
@@ -100,21 +100,18 @@ def _content(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
 
 
-def _refusal(error: grpc.RpcError, secrets: list[str]) -> DeliveryError:
+def _refusal(error: grpc.RpcError, headers: Iterable[str]) -> DeliveryError:
     """Which codes may be tried again: section "Failures" of OTLP/gRPC.
 
     RESOURCE_EXHAUSTED without RetryInfo is what servers say to a message that is too large; one
     that means something else gets the same records again, a few at a time.
     """
     code: grpc.StatusCode = error.code()
-    message = " ".join(str(error.details() or "").split())[:200]
-    for secret in secrets:
-        message = message.replace(secret, "…")
     retry_after_s = _retry_after_s(error)
     is_too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_s is None
     return DeliveryError(
         "timeout" if code is grpc.StatusCode.DEADLINE_EXCEEDED else code.name,
-        message,
+        quoted_message(str(error.details() or ""), headers),
         is_final=code in _FINAL,
         is_too_large=is_too_large,
         retry_after_s=retry_after_s,

@@ -15,7 +15,7 @@ from google.rpc.status_pb2 import Status
 from exporter import __version__
 from exporter.errors import SecretError
 from exporter.export.otlp.settings import Destination
-from exporter.export.otlp.transport import DeliveryError, Receipt, receipt
+from exporter.export.otlp.transport import DeliveryError, Receipt, quoted_message, receipt
 
 GZIP_LEVEL = 1
 """A tenth larger than the usual 6, in a third of the time."""
@@ -88,7 +88,7 @@ class HttpTransport:
             body = await _limited(answer.content)
             if 200 <= answer.status < 300:
                 return receipt(self._destination.signal, body)
-            raise _refusal(answer, _without(secrets, _message(answer, body)))
+            raise _refusal(answer, quoted_message(_message(answer, body), secrets))
 
     def _tls(self) -> ssl.SSLContext | bool:
         """Made for each request, for certificates are replaced while the daemon runs."""
@@ -148,11 +148,4 @@ def _message(answer: aiohttp.ClientResponse, body: bytes) -> str:
             text = Status.FromString(body).message
         except DecodeError:
             text = ""
-    return " ".join(text.split())[:200] or str(answer.reason)
-
-
-def _without(secrets: list[str], text: str) -> str:
-    """A receiver may quote the key that it does not know."""
-    for secret in secrets:
-        text = text.replace(secret, "…")
-    return text
+    return text.strip() or str(answer.reason)

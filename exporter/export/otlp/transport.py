@@ -5,6 +5,7 @@ what a receiver refused (partial success), when it wants to be asked again and w
 lost in them, and for 10,000 points they take twenty times the processor time (docs/otlp.md).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,18 @@ def receipt(signal: Signal, answer: bytes) -> Receipt:
         return Receipt(records.rejected_log_records, records.error_message)
     except DecodeError:
         return Receipt()  # Such as `{}` or "OK" of receivers that speak OTLP by half.
+
+
+MOST_CHARACTERS = 200
+"""Of what a receiver says about its refusal."""
+
+
+def quoted_message(text: str, headers: Iterable[str]) -> str:
+    """What a receiver says, without the keys in these headers' values, which it may quote."""
+    for value in headers:
+        for secret in (value, value.rpartition(" ")[2]):  # All of it, or without its scheme.
+            text = text.replace(secret, "…") if secret else text
+    return " ".join(text.split())[:MOST_CHARACTERS]
 
 
 class DeliveryError(Exception):
