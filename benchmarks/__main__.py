@@ -74,6 +74,16 @@ def _section(name: str, title: str, measure: Callable[[], str]) -> str:
     return f"## {title}\n\n`python -m benchmarks {name}` on {_machine()}\n\n{measure()}\n"
 
 
+def replace_section(results: Path, title: str, section: str) -> None:
+    """Put a section in its place; the others stay, as another run may have written them by now."""
+    old = results.read_text() if results.exists() else ""
+    kept = {each.partition("\n")[0]: f"## {each}" for each in old.split("## ")[1:]}
+    kept[title] = section
+    titles = [title for title, _ in (*BENCHMARKS.values(), *SOAKS.values())]
+    ordered = [kept[title].rstrip() + "\n" for title in titles if title in kept]
+    results.write_text(_HEAD + "\n".join(ordered))
+
+
 def main() -> None:
     """Replace the measured sections of RESULTS.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -87,19 +97,12 @@ def main() -> None:
 
     soaks = {name: (title, partial(soak, module)) for name, (title, module) in SOAKS.items()}
     benchmarks: Mapping[str, tuple[str, Callable[[], str]]] = {**BENCHMARKS, **soaks}
-    old = RESULTS.read_text() if RESULTS.exists() else ""
-    kept = {
-        section.partition("\n")[0]: "## " + section.rstrip() + "\n"
-        for section in old.split("## ")[1:]
-    }
     for name in arguments.names or BENCHMARKS:
         print(f"measuring {name}", file=sys.stderr)
         title, measure = benchmarks[name]
-        kept[title] = _section(name, title, measure)
-        print(kept[title])
-    titles = [title for title, _ in benchmarks.values()]
-    ordered = [kept[title] for title in titles if title in kept]
-    RESULTS.write_text(_HEAD + "\n".join(ordered))
+        section = _section(name, title, measure)
+        print(section)
+        replace_section(RESULTS, title, section)
 
 
 if __name__ == "__main__":
