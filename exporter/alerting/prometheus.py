@@ -6,6 +6,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, TypeAlias
 
 from exporter.alerting.promql import Promql
@@ -70,8 +71,9 @@ class Prometheus:
                 found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             with error:
-                raise PrometheusFailed(f"{address}: {error.read().decode()[:500]}") from None
-        except (OSError, ValueError, KeyError) as error:
+                text = error.read().decode(errors="replace")
+            raise PrometheusFailed(f"{address}: {text[:500]}") from None
+        except (OSError, HTTPException, LookupError, TypeError, ValueError) as error:
             raise PrometheusFailed(f"{address}: {error}") from None
         return found
 

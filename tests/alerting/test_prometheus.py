@@ -1,0 +1,52 @@
+"""What a person hears whose Prometheus is none."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from exporter.alerting.prometheus import Prometheus, PrometheusFailed
+from exporter.alerting.promql import Promql
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The address of a server that says this once, whatever it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="another protocol"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n{", id="broken off"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n[]", id="other JSON"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n<html>", id="a web page"),
+        pytest.param(b"HTTP/1.0 502 Bad Gateway\r\n\r\n\xff\xfe", id="an error that is no text"),
+    ],
+)
+def test_what_is_no_prometheus_is_named(answer: bytes) -> None:
+    with (
+        answering(answer) as url,
+        pytest.raises(PrometheusFailed, match=f"{url}/api/v1/query: .+"),
+    ):
+        Prometheus(url).now(Promql("up"))
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9090", "http://a host", "http://127.0.0.1:port"])
+def test_what_is_no_address_is_named(url: str) -> None:
+    with pytest.raises(PrometheusFailed, match=url):
+        Prometheus(url).now(Promql("up"))
