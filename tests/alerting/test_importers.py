@@ -3,6 +3,7 @@
 Beside each source in `imports/` stand the definitions and the report that were judged right.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,26 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(alerts, ["import", "azure", str(broken)])
     assert result.exit_code == 1
     assert str(result.exception).startswith(f"{broken}: cannot be read as azure: ")
+
+
+def test_a_window_that_is_no_duration_leaves_its_alert_to_a_person_and_no_other(
+    tmp_path: Path,
+) -> None:
+    criterion = {
+        "metricName": "AzureOpenAIRequests", "timeAggregation": "Total",
+        "operator": "GreaterThan", "threshold": 9,
+    }  # fmt: skip
+    source = tmp_path / "rules.json"
+    source.write_text(
+        json.dumps(
+            [
+                {"name": name, "windowSize": window, "criteria": {"allOf": [criterion]}}
+                for name, window in (("broken", "five minutes"), ("whole", "PT5M"))
+            ]
+        )
+    )
+    result = CliRunner().invoke(alerts, ["import", "azure", str(source)])
+    assert result.exit_code == 0, result.exception
+    assert "broken: criteria: 'five minutes' is no duration; by hand" in result.stderr
+    assert "name: Whole" in result.stdout
+    assert "Broken" not in result.stdout

@@ -10,14 +10,7 @@ import yaml
 from exporter.alerting.importers import azure, cloudmonitor1, cloudmonitor2, cloudwatch, slo
 from exporter.alerting.importers.draft import Draft, ImportFailed
 
-KINDS: Mapping[str, str] = {
-    "cloudmonitor2": "Alibaba CloudMonitor 2.0, the platform's own alerts (JSON)",
-    "cloudmonitor1": "Alibaba CloudMonitor 1.0 (JSON)",
-    "cloudwatch": "Amazon CloudWatch, `aws cloudwatch describe-alarms` (JSON)",
-    "azure": "Azure Monitor metric alerts, ARM or `az` (JSON)",
-    "sloth": "Sloth (YAML)",
-    "openslo": "OpenSLO (YAML)",
-}
+KINDS = ("cloudmonitor2", "cloudmonitor1", "cloudwatch", "azure", "sloth", "openslo")
 
 
 @dataclass(frozen=True, slots=True)

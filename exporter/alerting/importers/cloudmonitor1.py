@@ -7,8 +7,17 @@ gives; what it lacks is listed. The three calls wrap and type the same fields di
 import re
 from collections.abc import Mapping
 
-from exporter.alerting.importers.draft import ByHand, Draft, Json, objects, seconds, threshold
+from exporter.alerting.importers.draft import (
+    ByHand,
+    Draft,
+    Json,
+    always,
+    objects,
+    seconds,
+    threshold,
+)
 from exporter.alerting.metrics import METRICS, Unit
+from exporter.alerting.notifications import DAYS
 
 _LEVELS = {"Critical": "critical", "Warn": "warning", "Info": "info"}
 _OPERATORS: Mapping[str, tuple[str, str | None]] = {
@@ -118,7 +127,7 @@ def _carry_hours(
     if (excluded := str(rule.get("NoEffectiveInterval") or "")) and excluded != effective:
         draft.remark(title, "NoEffectiveInterval", f"{excluded} is not carried; write the hours")
     match = _TIMES.fullmatch(effective)
-    if match is None or (match[1] in ("0:00", "00:00") and match[2] in ("23:59", "24:00")):
+    if match is None or always(DAYS, match[1], match[2]):
         return
     hours = {"timezone": timezone, "times": [{"start": match[1], "end": match[2]}]}
     alert["hours"] = draft.hours_of(hours)

@@ -42,16 +42,14 @@ _DURATIONS = {
     "model_generation_duration_per_token": "time_per_output_token",
 }
 _SUFFIXES = {"": "average", "_p50": "p50", "_p99": "p99"}
-METRICS_OF: Mapping[str, str] = {
+_METRICS: Mapping[str, str] = {
     f"{name}{suffix}": f"{word}_{rank}"
     for name, word in _DURATIONS.items()
     for suffix, rank in _SUFFIXES.items()
 }
-_USAGE = {
-    "total_tokens": "total_tokens",
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-}
+_USAGE = ("total_tokens", "input_tokens", "output_tokens")
+"""Types of usage that are metrics of ours by the same name."""
+
 _WORDS = {"model": "model", "workspace_id": "workspace"}
 _MINUTE_S = 60
 
@@ -231,13 +229,13 @@ def _meaning_of_amount(tree: promql_parser.Expr) -> _Meaning:
 def _of_selector(tree: promql_parser.VectorSelector) -> _Meaning:
     name = tree.name or ""
     scope: dict[str, list[str]] = {}
-    meaning = _Meaning("requests" if name == "model_call_count" else METRICS_OF.get(name, ""))
+    meaning = _Meaning("requests" if name == "model_call_count" else _METRICS.get(name, ""))
     for matcher in tree.matchers.matchers:
         equal = matcher.op == promql_parser.MatchOp.Equal
         if matcher.name in _WORDS and (equal or _is_list(matcher)):
             scope[_WORDS[matcher.name]] = matcher.value.split("|")
         elif matcher.name == "usage_type" and name == "model_usage" and equal:
-            meaning.metric = _USAGE.get(matcher.value, "")
+            meaning.metric = matcher.value if matcher.value in _USAGE else ""
         elif matcher.name == "status_code" and name == "model_call_count":
             meaning.metric, meaning.status = _status(matcher)
         else:

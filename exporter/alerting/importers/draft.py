@@ -155,7 +155,7 @@ def objects(value: object, *keys: str) -> Iterator[Json]:
 
 def seconds(value: float) -> str:
     """A number of seconds as definitions have it."""
-    return str(Duration(float(value)))
+    return str(Duration(value))
 
 
 _ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
@@ -165,10 +165,10 @@ def iso_seconds(text: str) -> int:
     """Seconds of an ISO 8601 duration such as PT5M.
 
     Raises:
-        ImportFailed: it is none.
+        ByHand: it is none.
     """
     match = _ISO.fullmatch(text)
     if match is None or not any(match.groups()):
-        raise ImportFailed(f"expected a duration such as PT5M, found {text!r}")
+        raise ByHand(f"{text!r} is no duration")
     days, hours, minutes, rest = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
