@@ -9,12 +9,17 @@ from dataclasses import dataclass
 
 from exporter.alerting import promql as q
 from exporter.alerting.definitions import Definitions, Watched, label_of
-from exporter.alerting.notifications import DAYS, Day, Group, Hours, Notifications, Receiver
+from exporter.alerting.notifications import (
+    DAYS,
+    NOBODY,
+    Day,
+    Group,
+    Hours,
+    Notifications,
+    Receiver,
+)
 from exporter.alerting.promql import quoted
 from exporter.alerting.words import SEVERITIES
-
-NOBODY = "nobody"
-"""Receiver of alerts that no definition sends anywhere."""
 
 _SINCE = '(since {{ .StartsAt.UTC.Format "2006-01-02 15:04" }} UTC)'
 _LINES = (
@@ -123,7 +128,8 @@ def _severity_sets(group: Group) -> list[tuple[str, ...]]:
 
 
 def _receiver_name(group: str, severities: Sequence[str]) -> str:
-    return group if len(severities) == len(SEVERITIES) else f"{group}-{'-'.join(severities)}"
+    # No group's name has a slash.
+    return group if len(severities) == len(SEVERITIES) else f"{group}/{'-'.join(severities)}"
 
 
 def _receivers(group: Group) -> Iterator[dict[str, object]]:
@@ -168,11 +174,11 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, object]]:
             settings["auth_password_file"] = str(email.password_file)
         return "email_configs", settings
     if (slack := receiver.slack) is not None:
-        texts = {"title": _TITLE, "text": _LINES}
         return "slack_configs", {
             "api_url_file": str(slack.url_file),
             "channel": slack.channel,
-            **texts,
+            "title": _TITLE,
+            "text": _LINES,
         }
     if (pagerduty := receiver.pagerduty) is not None:
         return "pagerduty_configs", {

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from exporter.alerting.soundness import sound
+from exporter.alerting.words import SEVERITIES, Severity
 from exporter.config import Name, Text, Zone
 from exporter.documents import Finding, Section, checked, exactly_one
 from exporter.mistakes import unknown
@@ -25,6 +26,9 @@ KINDS = (
     *("dingtalk", "wecom", "feishu"),
 )
 """Keys of a receiver, of which it has exactly one."""
+
+NOBODY = "nobody"
+"""Receiver of alerts that no definition sends anywhere."""
 
 Clock = Annotated[str, Field(pattern="^(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
@@ -168,9 +172,7 @@ class Receiver(Section):
     send_resolved: bool = True
     """Whether the end of an alert is told, too."""
 
-    severities: Annotated[
-        tuple[Literal["critical", "error", "warning", "info"], ...], Field(min_length=1)
-    ] = ("critical", "error", "warning", "info")
+    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = SEVERITIES
     """Alerts of which severities go this way."""
 
     @model_validator(mode="wrap")
@@ -224,5 +226,7 @@ def _disagreements(notifications: Notifications) -> Iterator[Finding]:
         if name in names[:index]:
             first = names.index(name)
             yield ("groups", index, "name"), f"expected a name of its own; groups[{first}] has it"
+        if name == NOBODY:
+            yield ("groups", index, "name"), f"expected another name; {NOBODY} is who is never told"
     if notifications.default is not None and notifications.default not in names:
         yield ("default",), unknown("notification group", notifications.default, names)

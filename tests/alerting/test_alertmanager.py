@@ -38,9 +38,9 @@ def test_each_way_to_a_group_is_a_route_of_its_own_below_the_root() -> None:
         (each["receiver"], each["matchers"], each.get("active_time_intervals"))
         for each in route["routes"]
     ] == [
-        ("oncall-critical", ['alert_id=~"First"', 'severity=~"critical"'], None),
+        ("oncall/critical", ['alert_id=~"First"', 'severity=~"critical"'], None),
         ("oncall", ['alert_id=~"First"'], None),
-        ("oncall-critical", ['alert_id=~"Second"', 'severity=~"critical"'], ["day"]),
+        ("oncall/critical", ['alert_id=~"Second"', 'severity=~"critical"'], ["day"]),
         ("oncall", ['alert_id=~"Second"'], ["day"]),
     ]
     assert all(each["continue"] for each in route["routes"])
@@ -61,7 +61,7 @@ def test_a_worse_severity_silences_milder_ones_of_the_same_alert_and_labels() ->
 
 def test_secrets_are_named_by_their_files() -> None:
     receivers = {each["name"]: each for each in made()["receivers"]}
-    (pager,) = receivers["oncall-critical"]["pagerduty_configs"]
+    (pager,) = receivers["oncall/critical"]["pagerduty_configs"]
     assert pager["routing_key_file"] == "/run/key"
 
 

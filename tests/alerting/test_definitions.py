@@ -156,6 +156,14 @@ def test_mistakes_in_what_definitions_share_are_told_with_theirs(tmp_path: Path)
     assert {"interval", "notifications.hours.office.days[0]", "alerts[0].metric"} <= set(paths)
 
 
+def test_no_group_takes_the_name_of_the_receiver_that_tells_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    receiver = "{webhook: {url: 'https://hooks.example'}}"
+    file.write_text(f"notifications:\n  groups: [{{name: nobody, receivers: [{receiver}]}}]\n")
+    with pytest.raises(DocumentError, match="nobody is who is never told"):
+        load_definitions(file)
+
+
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
     documented = set(re.findall(r"`(\w+)`", page))

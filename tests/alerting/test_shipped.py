@@ -120,3 +120,13 @@ def test_a_newer_amtool_accepts_receivers_for_microsoft_teams(tmp_path: Path) ->
 def test_vmalert_accepts_the_rules() -> None:
     for file in sorted((GENERATED / "prometheus").glob("*.yaml")):
         told(unpacked("vmalert"), "-dryRun", f"-rule={file}")
+
+
+def test_groups_with_names_like_those_of_receivers_are_kept_apart(
+    amtool: Path, tmp_path: Path
+) -> None:
+    critical = {"webhook": {"url": "https://pager.example"}, "severities": ["critical"]}
+    groups = [{"name": name, "receivers": [critical]} for name in ("oncall", "oncall-critical")]
+    definitions = Definitions.model_validate({"notifications": {"groups": groups}})
+    made = written(definitions, tmp_path)
+    assert "SUCCESS" in told(amtool, "check-config", made / "alertmanager.yaml")

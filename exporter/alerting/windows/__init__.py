@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Literal
 
 import yaml
 
+from exporter.alerting.words import Severity
 from exporter.documents import Section
 from exporter.quantities import Duration
 
@@ -13,7 +13,7 @@ from exporter.quantities import Duration
 class BurnWindow(Section):
     """One alert of an objective."""
 
-    severity: Literal["critical", "error", "warning", "info"]
+    severity: Severity
     """Of the alert."""
 
     budget: float
