@@ -15,7 +15,7 @@ from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import WithoutRecords
 from exporter.alerting.rules import offset_of, watch
 from exporter.alerting.thresholds import Threshold
-from exporter.alerting.words import SEVERITIES
+from exporter.alerting.words import COMPARISONS, SEVERITIES
 from exporter.quantities import Duration
 
 DAY_S = 86_400
@@ -160,20 +160,13 @@ class _Judge:
             then <= 0 or (alert.floor and max(now, then) < float(alert.floor.value))
         ):
             return False
-        is_amount = alert.meaning().unit.value in ("requests", "tokens", "money")
         looked_at = [number - self.back] if alert.against else []
-        if not (alert.against and not alert.rising and is_amount):
+        if not alert.tells_of_little_traffic:
             looked_at.append(number)
         if least and any(traffic.get(each, 0) < least for each in looked_at):
             return False
         value = now / then - 1 if alert.against else now
-        limit = float(self.threshold.value)
-        return {
-            "above": value > limit,
-            "at_least": value >= limit,
-            "below": value < limit,
-            "at_most": value <= limit,
-        }[alert.compare]
+        return COMPARISONS[alert.compare](value, float(self.threshold.value))
 
 
 def report(outcomes: Sequence[Outcome]) -> str:

@@ -122,7 +122,7 @@ def backtest_(definitions: Path, url: str, days: float, file: Path | None) -> No
 
 
 @alerts.command(name="import")
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind", type=click.Choice(KINDS))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="File; default: standard output.")
 @click.option(

@@ -227,6 +227,12 @@ class Alert(Watched):
         return self.compare in ("above", "at_least")
 
     @property
+    def tells_of_little_traffic(self) -> bool:
+        """Whether little traffic now is what it is about, and no reason to doubt its value."""
+        is_amount = isinstance(self.meaning().kind, Amount)
+        return is_amount and self.against is not None and not self.rising
+
+    @property
     def counts_windows(self) -> bool:
         """Whether windows over the threshold are counted, as some of them may be below it."""
         return self.breaching is not None and self.breaching < self.periods

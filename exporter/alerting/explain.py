@@ -17,11 +17,9 @@ from exporter.alerting.objectives import (
 from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import Records, WithoutRecords
 from exporter.alerting.rules import alerts_of, watch
+from exporter.alerting.texts import spoken
 from exporter.alerting.thresholds import text_of
 from exporter.alerting.words import AGAINST, SEVERITIES
-from exporter.quantities import Duration
-
-_WORDS = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
 
 
 def explained(definition: Alert | Slo, definitions: Definitions) -> str:
@@ -64,7 +62,7 @@ def _alert_in_words(alert: Alert) -> Iterator[str]:
             often = f" in {alert.periods} windows in a row"
         least = alert.least_traffic(threshold)
         enough = f"; a window counts when it holds {least} requests or more" if least else ""
-        yield f"Is {severity}: {_WORDS[alert.compare]} {threshold.text}{often}{enough}."
+        yield f"Is {severity}: {spoken(alert.compare)} {threshold.text}{often}{enough}."
     if alert.floor is not None:
         yield f"Leaves out: changes of values below {alert.floor.text}."
     told = {"ignore": "nothing", "keep": "it goes on firing", "alert": "an alert of its own"}
@@ -86,7 +84,7 @@ def _slo_in_words(slo: Slo) -> Iterator[str]:
 
 
 def values_now(definition: Alert | Slo, prometheus: Prometheus) -> Iterator[str]:
-    """What is watched is now, for each that is kept apart; from the counters alone.
+    """The value now of each that is kept apart, a line each; from the counters alone.
 
     Raises:
         PrometheusFailed: it cannot be reached, or refuses the expression.
@@ -98,7 +96,7 @@ def values_now(definition: Alert | Slo, prometheus: Prometheus) -> Iterator[str]
     value = WithoutRecords(definition.period).value(metric.kind, level, definition.period)
     found = prometheus.now(value)
     if not found:
-        yield f"now: no value over the last {Duration(definition.period)}"
+        yield f"now: no value over the last {definition.period}"
     for labels, seen in sorted(found.items()):
         yield f"now: {_named(labels)}: {_spoken(seen, metric.unit)}"
 
@@ -107,7 +105,7 @@ def _burning_now(slo: Slo, prometheus: Prometheus) -> Iterator[str]:
     past = burning(slo, prometheus, time.time())
     if not past.requests:
         yield "now: no requests"
-    for labels, requests in sorted(past.requests.items(), key=lambda pair: pair[0]):
+    for labels, requests in sorted(past.requests.items()):
         shares = [
             f"{humanize.percentage(share)} bad over {length}"
             for length in looked_at(slo)

@@ -151,6 +151,7 @@ class Metric:
         text: what a person calls it in a sentence.
         traffic: the number of things that a value rests on; None where few are as good as many.
         by: labels by which it is watched unless the definition says otherwise, in its words.
+        status: of the requests that a person wants to see, as the /requests page filters them.
         group: rules of one group are evaluated one after another, so that records can be chained.
     """
 
@@ -160,6 +161,7 @@ class Metric:
     group: str
     traffic: Measure | None = None
     by: tuple[str, ...] = ("model",)
+    status: str = ""
 
     @property
     def is_own(self) -> bool:
@@ -206,8 +208,10 @@ def _durations(
     return metrics
 
 
-def _traffic(text: str, kind: Kind, unit: Unit, traffic: Measure | None = None) -> Metric:
-    return Metric(text, kind, unit, _TRAFFIC, traffic)
+def _traffic(
+    text: str, kind: Kind, unit: Unit, traffic: Measure | None = None, status: str = ""
+) -> Metric:
+    return Metric(text, kind, unit, _TRAFFIC, traffic, status=status)
 
 
 def _type_of_token(kind: str) -> Measure:
@@ -250,12 +254,16 @@ METRICS: Mapping[str, Metric] = {
         "requests per minute", Amount(ALL_REQUESTS, per_minute=True), Unit.REQUESTS, ALL_REQUESTS
     ),
     "success_rate": _traffic(
-        "success rate", Share("llm_gateway_success", SUCCESSES, JUDGED), Unit.SHARE, JUDGED
+        *("success rate", Share("llm_gateway_success", SUCCESSES, JUDGED), Unit.SHARE, JUDGED),
+        status="error",
     ),
     "error_rate": _traffic(
-        "error rate", Share("llm_gateway_error", FAILURES, JUDGED), Unit.SHARE, JUDGED
+        *("error rate", Share("llm_gateway_error", FAILURES, JUDGED), Unit.SHARE, JUDGED),
+        status="error",
     ),
-    "failures": _traffic("failed requests", Amount(FAILURES), Unit.REQUESTS, ALL_REQUESTS),
+    "failures": _traffic(
+        "failed requests", Amount(FAILURES), Unit.REQUESTS, ALL_REQUESTS, status="error"
+    ),
     "status_count": _traffic("requests", Amount(ALL_REQUESTS), Unit.REQUESTS, ALL_REQUESTS),
     "status_rate": _traffic(
         "share of requests",
@@ -263,12 +271,15 @@ METRICS: Mapping[str, Metric] = {
         Unit.SHARE,
         ALL_REQUESTS,
     ),
-    "throttled": _traffic("throttled requests", Amount(THROTTLED), Unit.REQUESTS, ALL_REQUESTS),
+    "throttled": _traffic(
+        "throttled requests", Amount(THROTTLED), Unit.REQUESTS, ALL_REQUESTS, status="429"
+    ),
     "throttled_rate": _traffic(
         "share of throttled requests",
         Share("llm_gateway_throttled", THROTTLED, ALL_REQUESTS),
         Unit.SHARE,
         ALL_REQUESTS,
+        status="429",
     ),
     "content_filtered": _traffic(
         "requests refused by content moderation",
@@ -283,13 +294,16 @@ METRICS: Mapping[str, Metric] = {
         ALL_REQUESTS,
     ),
     "without_usage": _traffic(
-        "successful requests without token usage", Amount(WITHOUT_USAGE), Unit.REQUESTS, SUCCESSES
+        *("successful requests without token usage", Amount(WITHOUT_USAGE), Unit.REQUESTS),
+        SUCCESSES,
+        status="success",
     ),
     "without_usage_rate": _traffic(
         "share of successful requests without token usage",
         Share("llm_gateway_without_usage", WITHOUT_USAGE, SUCCESSES),
         Unit.SHARE,
         SUCCESSES,
+        status="success",
     ),
     "cost": _traffic(
         "cost", Amount(_measure(v.COST, "llm_gateway_cost")), Unit.MONEY, ALL_REQUESTS
@@ -364,7 +378,7 @@ def of_status(metric: Metric, status: str) -> Metric:
         kind: Kind = Share(f"llm_gateway_status_{status}", part, ALL_REQUESTS)
     else:
         kind = Amount(part)
-    return replace(metric, text=f"{metric.text} with status {status}", kind=kind)
+    return replace(metric, text=f"{metric.text} with status {status}", kind=kind, status=status)
 
 
 def of_currency(metric: Metric, currency: str) -> Metric:

@@ -92,13 +92,13 @@ class Records:
             case Amount(measure):
                 minutes = q.number(window_s / 60)
                 rate = q.binary(self.amount(measure, level, window_s), "/", minutes)
-                return self._add(level, measure.name, f"per_minute{_spell(window_s)}", rate)
+                return self.add(level, measure.name, f"per_minute{_spell(window_s)}", rate)
             case Share(name, part, whole):
                 share = self._divided(part, whole, level, window_s)
-                return self._add(level, name, f"ratio{_spell(window_s)}", share)
+                return self.add(level, name, f"ratio{_spell(window_s)}", share)
             case Mean(name, total, count):
                 mean = self._divided(total, count, level, window_s)
-                return self._add(level, name, f"mean{_spell(window_s)}", mean)
+                return self.add(level, name, f"mean{_spell(window_s)}", mean)
             case Quantile(name, buckets, quantile):
                 # A quantile needs all of the buckets: a record of their sums would cost more than
                 # the sums do.
@@ -107,21 +107,21 @@ class Records:
                 # NaN, of a window without observations, is not >= 0.
                 known = q.binary(rank, ">=", q.number(0))
                 operation = f"p{quantile * 100:g}_{_spell(window_s)}"
-                return self._add(level, name, operation, known)
+                return self.add(level, name, operation, known)
             case State(name, series, matchers, operation):
                 states = q.select(series, (*matchers, *level.matchers))
                 state = q.aggregate(operation, states, by=level.labels)
-                return self._add(level, name, "now", state)
+                return self.add(level, name, "now", state)
             case Age(name, series):
                 newest = q.aggregate("max", q.select(series), by=level.labels)
                 age = q.binary(q.call("time"), "-", newest)
-                return self._add(level, name, "seconds", age)
+                return self.add(level, name, "seconds", age)
             case Down(name, series):
                 by = level.labels
                 down = q.binary(q.aggregate("max", q.select("up"), by=by), "== bool", q.number(0))
                 seen = q.call("present_over_time", q.select(series, window_s=LONG_S))
                 ours = q.all_of(down, q.aggregate("count", seen, by=by))
-                return self._add(level, name, "bool", ours)
+                return self.add(level, name, "bool", ours)
 
     def change(self, kind: Kind, level: Level, window_s: float, offset_s: float) -> Promql:
         """The record of a value's change since a time before, as a share of what it was then."""
@@ -129,14 +129,14 @@ class Records:
         then = q.select(now, offset_s=offset_s)
         change = q.binary(q.binary(now, "/", q.binary(then, ">", q.number(0))), "-", q.number(1))
         metric, operation = now.split(":")[1:]
-        return self._add(level, metric, f"{operation}_change_{_spell(offset_s)}", change)
+        return self.add(level, metric, f"{operation}_change_{_spell(offset_s)}", change)
 
     def amount(self, measure: Measure, level: Level, window_s: float) -> Promql:
         """The record of what a measure grew by within windows of a length."""
         within = self._within(measure, level, window_s)
         if window_s == self.interval_s:
             return within
-        return self._add(level, measure.name, f"delta{_spell(window_s)}", within)
+        return self.add(level, measure.name, f"delta{_spell(window_s)}", within)
 
     def _within(self, measure: Measure, level: Level, window_s: float) -> Promql:
         """The same, made of the records of shorter windows."""
@@ -151,10 +151,6 @@ class Records:
         else:
             samples = q.select(of_step, window_s=length_s)
         return q.call("sum_over_time", samples)
-
-    def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
-        """A record of one definition's own."""
-        return self._add(level, metric, operation, expression)
 
     def label(self, name: str, expression: Promql, **labels: str) -> None:
         """Record under a name that several definitions have, each with labels of its own."""
@@ -174,7 +170,7 @@ class Records:
         if measure.matchers and not measure.of_buckets:
             # No failure yet is no failure: a value of 0, not no value. Buckets are there at once.
             growth = q.binary(growth, "or", q.binary(q.number(0), "*", summed()))
-        return self._add(level, measure.name, f"delta{_spell(self.interval_s)}", growth)
+        return self.add(level, measure.name, f"delta{_spell(self.interval_s)}", growth)
 
     def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:
         """What some of a counter's series grew by over one interval."""
@@ -211,7 +207,8 @@ class Records:
         divisor = q.binary(self.amount(whole, level, window_s), ">", q.number(0))
         return q.binary(self.amount(part, level, window_s), "/", divisor)
 
-    def _add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
+    def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
+        """A record at a level, under the name that these words make; once."""
         name = f"{level.name}:{metric}:{operation}"
         if name not in self.rules:
             self.rules[name] = Record(name, q.checked(expression))
@@ -236,7 +233,7 @@ class WithoutRecords(Records):
         interval_s: the length of windows, whose ends tell what a counter grew by.
     """
 
-    def _add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
+    def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
         return Operand(f"({expression})")
 
     def _grown(self, measure: Measure, matchers: Sequence[Matcher]) -> Promql:

@@ -1,30 +1,14 @@
-"""From definitions to groups of recording and alerting rules."""
+"""Alerting rules: what a threshold means in PromQL, and what must hold besides."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.alerting import promql as q
-from exporter.alerting.definitions import (
-    Alert,
-    Definitions,
-    Slo,
-    Watched,
-    has_wildcard,
-    label_of,
-)
-from exporter.alerting.metrics import (
-    Amount,
-    Metric,
-    Share,
-    Unit,
-)
+from exporter.alerting.definitions import Alert, Definitions, Slo, Watched, has_wildcard, label_of
+from exporter.alerting.metrics import Amount
 from exporter.alerting.promql import Matcher, Promql
 from exporter.alerting.records import Level, Records, level_of
-from exporter.alerting.texts import (
-    annotations_of,
-    missing_wording,
-    threshold_wording,
-)
+from exporter.alerting.texts import annotations_of, missing_wording, threshold_wording
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.words import OFFSETS_S, SEVERITIES, Severity
 from exporter.quantities import Duration
@@ -149,10 +133,10 @@ def _guards(alert: Alert, threshold: Threshold, records: Records) -> Iterator[Pr
     offset_s = offset_of(alert) if alert.against else 0
     if least and metric.traffic is not None:
         traffic = records.amount(metric.traffic, watched.level, alert.period)
-        if not alert.against or alert.rising or not _is_amount(metric):
-            yield _enough(metric, watched, traffic, least, 0)
+        if not alert.tells_of_little_traffic:
+            yield _enough(watched, traffic, least)
         if alert.against:
-            yield _enough(metric, watched, traffic, least, offset_s)
+            yield _enough(watched, traffic, least, offset_s)
     if isinstance(metric.kind, Amount) and not alert.rising and not alert.against:
         # A counter that has just begun has little in a window that is not full yet.
         growth = records.amount(metric.kind.measure, watched.level, records.interval_s)
@@ -165,14 +149,7 @@ def _guards(alert: Alert, threshold: Threshold, records: Records) -> Iterator[Pr
         yield q.binary(greater, ">=", q.number(alert.floor.value))
 
 
-def _is_amount(metric: Metric) -> bool:
-    """Whether little traffic is what the value tells, and no reason to doubt it."""
-    return metric.unit in (Unit.REQUESTS, Unit.TOKENS, Unit.MONEY) and not isinstance(
-        metric.kind, Share
-    )
-
-
-def _enough(metric: Metric, watched: Watch, traffic: Promql, least: int, offset_s: float) -> Promql:
+def _enough(watched: Watch, traffic: Promql, least: int, offset_s: float = 0) -> Promql:
     return q.binary(watched.of(traffic, offset_s=offset_s), ">=", q.number(least))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil, inf
+from math import inf
 
 from exporter.alerting.definitions import Definitions, Slo, label_of
 from exporter.alerting.humanize import expanded
@@ -19,12 +19,16 @@ from exporter.alerting.objectives import (
 from exporter.alerting.promql import Matcher, select
 from exporter.alerting.rules import AlertRule
 from exporter.alerting.timeline import Timeline
-from exporter.alerting.traffic import Growth, Increments, distinguishing, scoped_labels
+from exporter.alerting.traffic import (
+    Growth,
+    Increments,
+    distinguishing,
+    rounded_up,
+    scoped_labels,
+)
 from exporter.alerting.unit_tests import Case, Check, Firing, Recorded, merged
 from exporter.alerting.windows import BurnWindow
-
-_HOUR_S = 3600
-"""Windows of more than a day are summed in steps of an hour, at full hours."""
+from exporter.alerting.words import HOUR_S
 
 
 def slo_cases_of(slo: Slo, rules: Sequence[AlertRule], definitions: Definitions) -> Iterator[Case]:
@@ -42,7 +46,7 @@ def _stories(slo: Slo, rules: Sequence[AlertRule], interval_s: float) -> Iterato
     most = max(least_traffic_of(slo, window) for window in windows)
     for window in windows:
         limit = _limit(slo, window)
-        traffic = ceil(Fraction(max(most, 1), limit.denominator)) * limit.denominator * 2
+        traffic = 2 * rounded_up(max(most, 1), limit)
         step = Fraction(1, traffic)
         name = f"{window.severity}-{window.long}"
         for place, share in (("over", limit + step), ("at", limit), ("short-of", limit - step)):
@@ -66,8 +70,11 @@ def _burning(
     traffic: int,
     interval_s: float,
 ) -> Case:
-    """An hour with a share of bad requests, then good ones until all short windows are good."""
-    hour = round(_HOUR_S / interval_s)
+    """An hour with a share of bad requests, then good ones until all short windows are good.
+
+    An hour because windows of more than a day are summed in such steps.
+    """
+    hour = round(HOUR_S / interval_s)
     line = Timeline(1, interval_s)
     line.add(_traffic(slo, variant, share, traffic), hour)
     line.add(_traffic(slo, variant, Fraction(0), traffic), _afterwards(slo, interval_s))
@@ -83,7 +90,7 @@ def _idle(
     slo: Slo, rules: Sequence[AlertRule], variant: str, traffic: int, interval_s: float
 ) -> Case:
     """All requests are bad, but few."""
-    hour = round(_HOUR_S / interval_s)
+    hour = round(HOUR_S / interval_s)
     line = Timeline(1, interval_s)
     line.add(_traffic(slo, variant, Fraction(1), 0), hour - 1)
     line.add(_traffic(slo, variant, Fraction(1), traffic))
@@ -98,7 +105,7 @@ def _idle(
 
 def _story(slo: Slo, variant: str, line: Timeline, firing: Sequence[Firing]) -> Case:
     checks = [
-        Check(_HOUR_S, slo.name, firing),
+        Check(HOUR_S, slo.name, firing),
         Check(line.samples * line.interval_s, slo.name),
     ]
     return Case(f"{slo.name}: {variant}", line.counters(), checks)
@@ -111,7 +118,7 @@ def _recorded(slo: Slo, variant: str, share: float) -> Iterator[Recorded]:
 
     def said(record: str, value: float, **more: str) -> Recorded:
         matchers = [Matcher(label, "=", text) for label, text in (labels | more).items()]
-        return Recorded(_HOUR_S, select(record, matchers), value)
+        return Recorded(HOUR_S, select(record, matchers), value)
 
     yield said(LEFT, 1 - rate)
     for window in looked_at(slo):

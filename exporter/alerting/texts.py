@@ -14,14 +14,10 @@ from exporter.alerting.thresholds import Threshold
 from exporter.alerting.windows import BurnWindow
 from exporter.alerting.words import AGAINST
 
-_WORDS = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
-
 _VALUE = {
     Unit.SHARE: "{{ $value | humanizePercentage }}",
     Unit.SECONDS: "{{ $value | humanizeDuration }}",
 }
-_REQUESTS_FILTERS = {"model": "model", "provider": "provider"}
-"""Query parameters of the /requests page, by the word of the label that they filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +27,12 @@ class Wording:
     Attributes:
         what: the value and what it was compared with.
         how: for how long, how much traffic is needed.
-        failures: it is failed requests that a person wants to see.
+        filters: of the /requests page, which shows what it is about with them.
     """
 
     what: str
     how: str
-    failures: bool = False
+    filters: tuple[str, ...] = ()
 
 
 def literal(text: str) -> str:
@@ -55,16 +51,16 @@ def threshold_wording(alert: Alert, threshold: Threshold) -> Wording:
     """What an alert says when its value is over a threshold."""
     metric = alert.meaning()
     value = value_text(metric.unit, change=alert.against is not None)
-    than = f"{_WORDS[alert.compare]} {threshold.text}"
+    than = f"{spoken(alert.compare)} {threshold.text}"
     if alert.counts_windows:
         what = (
-            f"{metric.text} {_verb(metric.text)} {than} in {{{{ $value }}}} of the last "
+            f"{metric.text} {_verb(metric.unit)} {than} in {{{{ $value }}}} of the last "
             f"{alert.periods} periods of {alert.period}"
         )
     elif alert.against:
         what = f"{metric.text} changed by {value} against {AGAINST[alert.against]}, which is {than}"
     else:
-        what = f"{metric.text} {_verb(metric.text)} {value}, which is {than}"
+        what = f"{metric.text} {_verb(metric.unit)} {value}, which is {than}"
     how = f"Looked at over {alert.period}"
     if metric.traffic is None and not isinstance(metric.kind, Amount):
         how = "Looked at now"
@@ -72,12 +68,16 @@ def threshold_wording(alert: Alert, threshold: Threshold) -> Wording:
         how += f", {alert.periods} periods in a row"
     if least := alert.least_traffic(threshold):
         how += f"; windows of fewer than {least} requests do not count"
-    judged = metric.unit is Unit.SHARE or "fail" in metric.text or "throttled" in metric.text
-    return Wording(what, f"{how}.", failures=judged)
+    return Wording(what, f"{how}.", (f"status={metric.status}",) if metric.status else ())
 
 
-def _verb(text: str) -> str:
-    return "are" if text.endswith(("requests", "tokens", "limit")) else "is"
+def spoken(compare: str) -> str:
+    """A comparison in a sentence."""
+    return compare.replace("_", " ")
+
+
+def _verb(unit: Unit) -> str:
+    return "is" if unit in (Unit.SHARE, Unit.SECONDS, Unit.MONEY) else "are"
 
 
 def missing_wording(alert: Alert) -> Wording:
@@ -92,15 +92,18 @@ def missing_wording(alert: Alert) -> Wording:
 
 def burn_wording(slo: Slo, window: BurnWindow) -> Wording:
     """What an alert says when an error budget is being used up."""
-    kind = "bad requests"
+    kind, filters = "bad requests", ["status=error"]
     if slo.fast_enough:
-        kind = f"requests slower than {slo.fast_enough.within:g}s"
+        within_s = float(slo.fast_enough.within)
+        kind, filters = f"requests slower than {within_s:g}s", ["status=success"]
+        if slo.fast_enough.metric == "latency":
+            filters.append(f"min_latency_ms={1000 * within_s:g}")
     return Wording(
         f"{{{{ $value | humanizePercentage }}}} {kind} within {window.long}; the objective is "
         f"{slo.objective.text} good over {slo.window}",
         f"At this rate {window.budget:.0%} of the error budget of {slo.window} are gone in "
         f"{window.long}. It was so over the last {window.short}, too.",
-        failures=True,
+        tuple(filters),
     )
 
 
@@ -146,9 +149,8 @@ def _dashboard(url: str | None, by: tuple[str, ...]) -> str | None:
 def _requests(url: str | None, by: tuple[str, ...], wording: Wording) -> str | None:
     if url is None or "instance" in by:
         return None
-    filters = [f"{name}={_queried(word)}" for word, name in _REQUESTS_FILTERS.items() if word in by]
-    if wording.failures:
-        filters.append("status=error")
+    filters = [f"{word}={_queried(word)}" for word in ("model", "provider") if word in by]
+    filters += wording.filters
     return f"{literal(url).rstrip('/')}/requests" + ("?" + "&".join(filters) if filters else "")
 
 

@@ -14,6 +14,7 @@ from exporter.alerting.metrics import (
     LE,
     STATUS_CODE,
     TOKEN_TYPE,
+    TOKENS,
     Amount,
     Kind,
     Mean,
@@ -37,7 +38,7 @@ _CANDIDATES: Mapping[str, tuple[tuple[tuple[str, str], ...], ...]] = {
             for code in ("500", "429", "400", "503")
         ),
     ),
-    "llm_gateway_tokens_total": (((TOKEN_TYPE, "input"),), ((TOKEN_TYPE, "output"),)),
+    TOKENS.series: (((TOKEN_TYPE, "input"),), ((TOKEN_TYPE, "output"),)),
 }
 """Labels that a counter's series may have, the usual ones first."""
 

@@ -28,7 +28,7 @@ from exporter.alerting.traffic import (
     scoped_labels,
     seen_value,
 )
-from exporter.alerting.words import SEVERITIES
+from exporter.alerting.words import COMPARISONS, SEVERITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +157,10 @@ class _Story:
         quiet = _growth(alert, before if alert.against else self.quiet, fed)
         line.add(quiet, self._windows_before())
         count = (alert.breaching or 1) if alert.counts_windows else alert.periods
-        begin = 1 + line.samples
-        line.add(_growth(alert, value, fed), count)
-        again = 1 + line.samples
+        begin = line.add(_growth(alert, value, fed), count)
         kept = round(alert.kept_s / self.interval_s)
         further = alert.periods if alert.counts_windows else 0
-        line.add(quiet, 1 + further + ceil(kept / line.steps))
+        again = line.add(quiet, 1 + further + ceil(kept / line.steps))
         firing = [] if elsewhere else list(self._firing(labels, value, before))
         checks = list(self._checks(line.steps, begin, again, kept, firing))
         return Case(f"{alert.name}: {variant}", _series(alert, line, fed), checks)
@@ -218,14 +216,8 @@ class _Story:
         seen, limit = seen_value(kind, value), float(threshold.value)
         if alert.against:
             seen = seen / seen_value(kind, before) - 1
-        comparisons = {
-            "above": seen > limit,
-            "at_least": seen >= limit,
-            "below": seen < limit,
-            "at_most": seen <= limit,
-        }
         enough = value.traffic >= alert.least_traffic(threshold)
-        return enough and comparisons[alert.compare]
+        return enough and COMPARISONS[alert.compare](seen, limit)
 
 
 def _missing(alert: Alert, rule: AlertRule, samples: Samples, interval_s: float) -> Case:
