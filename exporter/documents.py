@@ -105,6 +105,19 @@ def checked(data: object, handler: ModelWrapValidatorHandler[M], findings: Itera
     raise ValidationError.from_exception_data("document", errors)
 
 
+def sound(section: M, findings: Iterable[Finding]) -> M:
+    """The section, unless there are findings.
+
+    Raises:
+        ValidationError: with the findings, at their places in the section.
+    """
+
+    def unchanged(value: object, outer_location: str | int | None = None, /) -> M:
+        return section
+
+    return checked(section, unchanged, findings)
+
+
 def exactly_one(data: object, *keys: str) -> Iterator[Finding]:
     """A finding unless `data` has one of `keys`, and one only."""
     wanted = f"exactly one of {', '.join(keys)}" if len(keys) > 1 else keys[0]

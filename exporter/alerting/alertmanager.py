@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.alerting import promql as q
-from exporter.alerting.definitions import Definitions, Watched, label_of
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.notifications import (
     DAYS,
     NOBODY,
@@ -19,6 +19,7 @@ from exporter.alerting.notifications import (
     Receiver,
 )
 from exporter.alerting.promql import quoted
+from exporter.alerting.watched import Watched, label_of
 from exporter.alerting.words import SEVERITIES
 
 _SINCE = '(since {{ .StartsAt.UTC.Format "2006-01-02 15:04" }} UTC)'

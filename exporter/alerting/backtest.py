@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from exporter.alerting.alert import Alert
 from exporter.alerting.burning import Burning, burning
-from exporter.alerting.definitions import Alert, Definitions
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import WithoutRecords
 from exporter.alerting.rules import offset_of, watch

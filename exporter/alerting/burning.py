@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from exporter.alerting.definitions import Slo
 from exporter.alerting.metrics import Measure
 from exporter.alerting.objectives import (
     bad_share,
-    bad_share_of,
     burn_windows,
     least_traffic_of,
     looked_at,
@@ -16,6 +14,7 @@ from exporter.alerting.objectives import (
 from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import WithoutRecords
 from exporter.alerting.rules import watch
+from exporter.alerting.slo import Slo
 from exporter.alerting.windows import BurnWindow
 
 
@@ -57,7 +56,7 @@ class Burning:
     def fires(self, window: BurnWindow, requests: Requests, end: int) -> bool:
         """Whether the alert of a window fires after so many steps."""
         long, short = (round(length / self.step_s) for length in (window.long, window.short))
-        limit = bad_share_of(self.slo, window)
+        limit = self.slo.bad_share(window)
         shares = requests.share(end, long), requests.share(end, short)
         return all(
             share is not None and share > limit for share in shares

@@ -7,14 +7,16 @@ from pathlib import Path
 import click
 
 from exporter.alerting import retention
+from exporter.alerting.alert import Alert
 from exporter.alerting.backtest import backtest, report
-from exporter.alerting.definitions import Alert, Slo, load_definitions
+from exporter.alerting.definitions import load_definitions
 from exporter.alerting.explain import explained, values_now
 from exporter.alerting.importers import KINDS, Hints, imported
 from exporter.alerting.metrics import METRICS
 from exporter.alerting.outputs import MADE_BY, files_of
 from exporter.alerting.picture import picture
 from exporter.alerting.prometheus import Prometheus
+from exporter.alerting.slo import Slo
 from exporter.mistakes import unknown
 
 DEFINITIONS = Path("rules/alerts.yaml")

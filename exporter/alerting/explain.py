@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator
 
 from exporter.alerting import humanize
+from exporter.alerting.alert import Alert
 from exporter.alerting.burning import burning
-from exporter.alerting.definitions import Alert, Definitions, Slo, spaced
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.metrics import Unit
 from exporter.alerting.objectives import (
-    bad_share_of,
     burn_alerts,
     burn_windows,
     least_traffic_of,
@@ -17,8 +17,10 @@ from exporter.alerting.objectives import (
 from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import Records, WithoutRecords
 from exporter.alerting.rules import alerts_of, watch
+from exporter.alerting.slo import Slo
 from exporter.alerting.texts import spoken
 from exporter.alerting.thresholds import text_of
+from exporter.alerting.watched import spaced
 from exporter.alerting.words import AGAINST, SEVERITIES
 
 
@@ -75,7 +77,7 @@ def _slo_in_words(slo: Slo) -> Iterator[str]:
         good = f"within {text_of(slo.fast_enough.within)} ({slo.fast_enough.metric})"
     yield f"Asks for: {slo.objective.text} of requests {good}, over {slo.window}; {_whose(slo)}."
     for window in burn_windows(slo):
-        share = humanize.percentage(bad_share_of(slo, window))
+        share = humanize.percentage(slo.bad_share(window))
         yield (
             f"Is {window.severity}: more than {share} bad over {window.long} and over "
             f"{window.short}, which is {window.budget:.0%} of the budget in {window.long}; with "

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from exporter.alerting.definitions import Definitions
-from exporter.alerting.metrics import METRICS
 from exporter.alerting.objectives import budget_left, budget_step_s, burn_alerts, burn_rates
 from exporter.alerting.records import Records
 from exporter.alerting.rules import AlertRule, alerts_of
@@ -34,8 +33,7 @@ def groups_of(definitions: Definitions) -> list[Group]:
         into = group(alert.meaning().group)
         into.alerts.extend(alerts_of(alert, into.records, definitions))
     for slo in definitions.slos:
-        about = f"{slo.fast_enough.metric}_p99" if slo.fast_enough else "error_rate"
-        into = group(METRICS[about].group)
+        into = group(slo.meaning().group)
         into.alerts.extend(burn_alerts(slo, into.records, definitions))
         burn_rates(slo, into.records)
         # Weeks of growth are added up less often than alerts are looked at.

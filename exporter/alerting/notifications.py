@@ -6,10 +6,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, model_validator
 
-from exporter.alerting.soundness import sound
 from exporter.alerting.words import SEVERITIES, Severity
 from exporter.config import Name, Text, Zone
-from exporter.documents import Finding, Section, checked, exactly_one
+from exporter.documents import Finding, Section, checked, exactly_one, sound
 from exporter.mistakes import unknown
 from exporter.quantities import Duration, between
 

@@ -7,12 +7,14 @@ whatever objectives there are.
 from collections.abc import Iterator
 
 from exporter.alerting import promql as q
-from exporter.alerting.definitions import Definitions, Slo, enough_for_two
-from exporter.alerting.metrics import FAILURES, JUDGED, LE, METRICS, Measure, Quantile, Share
+from exporter.alerting.definitions import Definitions
+from exporter.alerting.metrics import LE, Measure, Quantile, Share
 from exporter.alerting.promql import Matcher, Promql
 from exporter.alerting.records import Records
 from exporter.alerting.rules import AlertRule, labels_of, watch
+from exporter.alerting.slo import Slo
 from exporter.alerting.texts import annotations_of, burn_wording
+from exporter.alerting.watched import enough_for_two
 from exporter.alerting.windows import SLO_WINDOWS, BurnWindow
 from exporter.quantities import Duration
 
@@ -37,26 +39,22 @@ _STEP_S = 300
 
 def bad_share(slo: Slo) -> Share:
     """What an objective is about: the share of requests that are not good."""
-    if slo.fast_enough is None:
-        return Share("llm_gateway_error", FAILURES, JUDGED)
-    quantile = METRICS[f"{slo.fast_enough.metric}_p99"].kind
-    assert isinstance(quantile, Quantile)  # noqa: S101
-    series, within = quantile.buckets.series, Duration(slo.fast_enough.within)
-    succeeded = quantile.buckets.matchers
+    kind = slo.meaning().kind
+    if isinstance(kind, Share):
+        return kind
+    assert isinstance(kind, Quantile)  # noqa: S101
+    assert slo.fast_enough is not None  # noqa: S101
+    series, succeeded, within = kind.buckets.series, kind.buckets.matchers, slo.fast_enough.within
     everything = (*succeeded, Matcher(LE, "=", "+Inf"))
-    good = (*succeeded, Matcher(LE, "=~", _bound(slo.fast_enough.within)))
-    slow = Measure(f"{quantile.name}_over_{_word(within)}", series, everything, good)
-    return Share(slow.name, slow, Measure(f"{quantile.name}_observed", series, everything))
+    good = (*succeeded, Matcher(LE, "=~", _bound(within)))
+    slow = Measure(f"{kind.name}_over_{within}", series, everything, good)
+    return Share(slow.name, slow, Measure(f"{kind.name}_observed", series, everything))
 
 
 def _bound(seconds: float) -> str:
     """A pattern of a bucket's `le`: "1" for Prometheus 2 is "1.0" for Prometheus 3."""
     text = f"{seconds:g}".replace(".", "\\.")
     return text if "\\." in text else f"{text}(\\.0)?"
-
-
-def _word(window: Duration) -> str:
-    return str(window)
 
 
 def burn_alerts(slo: Slo, records: Records, definitions: Definitions) -> Iterator[AlertRule]:
@@ -76,7 +74,7 @@ def burn_alerts(slo: Slo, records: Records, definitions: Definitions) -> Iterato
 def burn_windows(slo: Slo) -> Iterator[BurnWindow]:
     """Those of the table in which the objective can be missed fast enough: at least one."""
     for window in SLO_WINDOWS[slo.burn_windows].windows:
-        if bad_share_of(slo, window) < 1 and window.long < slo.window:
+        if slo.bad_share(window) < 1 and window.long < slo.window:
             yield window
 
 
@@ -85,21 +83,16 @@ def looked_at(slo: Slo) -> list[Duration]:
     return sorted({length for each in burn_windows(slo) for length in (each.short, each.long)})
 
 
-def bad_share_of(slo: Slo, window: BurnWindow) -> float:
-    """The share of bad requests at which a window's part of the budget is used up within it."""
-    return round(window.rate(slo.window) * float(1 - slo.objective.value), 12)
-
-
 def least_traffic_of(slo: Slo, window: BurnWindow) -> int:
     """Requests that the long window must hold, so that a single failure is not enough."""
     if slo.minimum_traffic is not None:
         return slo.minimum_traffic
-    return enough_for_two(bad_share_of(slo, window))
+    return enough_for_two(slo.bad_share(window))
 
 
 def _burning(slo: Slo, window: BurnWindow, records: Records) -> Promql:
     watched, share = watch(slo), bad_share(slo)
-    limit = q.number(bad_share_of(slo, window))
+    limit = q.number(slo.bad_share(window))
     long = watched.of(records.value(share, watched.level, window.long))
     short = watched.of(records.value(share, watched.level, window.short))
     burning = q.all_of(q.binary(long, ">", limit), q.binary(short, ">", limit))

@@ -65,9 +65,14 @@ def duration(seconds: float) -> str:
 
 def any_of(label: str, patterns: Sequence[str]) -> Matcher:
     """A label with one of the given values, in which * and ? stand for any characters."""
-    if len(patterns) == 1 and not {"*", "?"} & set(patterns[0]):
+    if len(patterns) == 1 and not has_wildcard(patterns[0]):
         return Matcher(label, "=", patterns[0])
     return Matcher(label, "=~", "|".join(map(_glob, patterns)))
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Whether a name stands for several."""
+    return bool({"*", "?"} & set(pattern))
 
 
 def _glob(pattern: str) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
-from exporter.alerting.definitions import Alert, Definitions, Slo
+from exporter.alerting.alert import Alert
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.rules import offset_of
+from exporter.alerting.slo import Slo
 from exporter.quantities import Duration
 
 USUAL = Duration("15d")

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.alerting import promql as q
-from exporter.alerting.definitions import Alert, Definitions, Slo, Watched, has_wildcard, label_of
+from exporter.alerting.alert import Alert
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.metrics import Amount
 from exporter.alerting.promql import Matcher, Promql
 from exporter.alerting.records import Level, Records, level_of
+from exporter.alerting.slo import Slo
 from exporter.alerting.texts import annotations_of, missing_wording, threshold_wording
 from exporter.alerting.thresholds import Threshold
+from exporter.alerting.watched import Watched, label_of
 from exporter.alerting.words import OFFSETS_S, SEVERITIES, Severity
 from exporter.quantities import Duration
 
@@ -181,6 +184,6 @@ def _single(alert: Alert, watched: Watch) -> list[tuple[Matcher, ...]]:
     lists = [
         (label_of(word), names)
         for word, names in alert.scope.patterns().items()
-        if word in watched.level.words and len(names) > 1 and not any(map(has_wildcard, names))
+        if word in watched.level.words and len(names) > 1 and not any(map(q.has_wildcard, names))
     ]
     return [(Matcher(label, "=", name),) for label, names in lists[:1] for name in names]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from exporter.alerting.definitions import Alert
+from exporter.alerting.alert import Alert
 from exporter.alerting.metrics import Age, Amount, Down, Kind, Mean, Quantile, Share, State
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.traffic import Value, rounded_up, seen_value

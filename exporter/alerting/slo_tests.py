@@ -5,19 +5,19 @@ from dataclasses import replace
 from fractions import Fraction
 from math import inf
 
-from exporter.alerting.definitions import Definitions, Slo, label_of
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.humanize import expanded
-from exporter.alerting.metrics import FAILURES, JUDGED, LE, METRICS, Quantile
+from exporter.alerting.metrics import FAILURES, JUDGED, LE, Quantile
 from exporter.alerting.objectives import (
     BURN_RATE,
     LEFT,
-    bad_share_of,
     burn_windows,
     least_traffic_of,
     looked_at,
 )
 from exporter.alerting.promql import Matcher, select
 from exporter.alerting.rules import AlertRule
+from exporter.alerting.slo import Slo
 from exporter.alerting.timeline import Timeline
 from exporter.alerting.traffic import (
     Growth,
@@ -27,6 +27,7 @@ from exporter.alerting.traffic import (
     scoped_labels,
 )
 from exporter.alerting.unit_tests import Case, Check, Firing, Recorded, merged
+from exporter.alerting.watched import label_of
 from exporter.alerting.windows import BurnWindow
 from exporter.alerting.words import HOUR_S
 
@@ -59,7 +60,7 @@ def _stories(slo: Slo, rules: Sequence[AlertRule], interval_s: float) -> Iterato
 
 
 def _limit(slo: Slo, window: BurnWindow) -> Fraction:
-    return Fraction(str(bad_share_of(slo, window)))
+    return Fraction(str(slo.bad_share(window)))
 
 
 def _burning(
@@ -138,7 +139,7 @@ def _traffic(slo: Slo, variant: str, share: Fraction, traffic: int) -> Increment
         growth.add(FAILURES, bad)
         growth.add(JUDGED, all_ - bad, but=FAILURES.matchers)
         return growth.found
-    kind = METRICS[f"{slo.fast_enough.metric}_p99"].kind
+    kind = slo.meaning().kind
     assert isinstance(kind, Quantile)  # noqa: S101
     for bound in (*kind.bounds, inf):
         le = "+Inf" if bound == inf else f"{bound:g}"

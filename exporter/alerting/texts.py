@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from exporter.alerting.definitions import Alert, Links, Slo, Watched, label_of, spaced
+from exporter.alerting.alert import Alert
+from exporter.alerting.definitions import Links
 from exporter.alerting.metrics import Amount, Unit
+from exporter.alerting.slo import Slo
 from exporter.alerting.thresholds import Threshold
+from exporter.alerting.watched import Watched, label_of, spaced
 from exporter.alerting.windows import BurnWindow
 from exporter.alerting.words import AGAINST
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import ceil, inf
 from typing import TypeAlias
 
-from exporter.alerting.definitions import Alert, Slo, has_wildcard, label_of
+from exporter.alerting.alert import Alert
 from exporter.alerting.metrics import (
     ALL_REQUESTS,
     ERROR_TYPE,
@@ -22,7 +22,9 @@ from exporter.alerting.metrics import (
     Quantile,
     Share,
 )
-from exporter.alerting.promql import Matcher
+from exporter.alerting.promql import Matcher, has_wildcard
+from exporter.alerting.slo import Slo
+from exporter.alerting.watched import label_of
 
 SeriesKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 """A series: its name, and its labels in order."""

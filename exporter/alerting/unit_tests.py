@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from exporter.alerting import promql as q
-from exporter.alerting.definitions import Alert, Definitions, label_of
+from exporter.alerting.alert import Alert
+from exporter.alerting.definitions import Definitions
 from exporter.alerting.humanize import expanded
 from exporter.alerting.metrics import Age, Down, State
 from exporter.alerting.promql import Promql
@@ -28,6 +29,7 @@ from exporter.alerting.traffic import (
     scoped_labels,
     seen_value,
 )
+from exporter.alerting.watched import label_of
 from exporter.alerting.words import COMPARISONS, SEVERITIES
 
 

@@ -7,17 +7,13 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
 
+from exporter.alerting.alert import Alert
 from exporter.alerting.commands import alerts
-from exporter.alerting.definitions import (
-    Alert,
-    Definitions,
-    Links,
-    Scope,
-    Slo,
-    load_definitions,
-)
+from exporter.alerting.definitions import Definitions, Links, load_definitions
 from exporter.alerting.metrics import METRICS
 from exporter.alerting.notifications import Hours, Notifications
+from exporter.alerting.slo import Slo
+from exporter.alerting.watched import Scope
 from exporter.errors import DocumentError
 from tests.alerting.rulefiles import ROOT
 
