@@ -10,25 +10,16 @@ from enum import Enum
 from typing import TypeAlias
 
 from exporter import vocabulary as v
+from exporter.alerting import labels
 from exporter.alerting.promql import Matcher
-from exporter.vocabulary import Instrument, prometheus_label
+from exporter.vocabulary import Instrument
 
 LABELS: Mapping[str, str] = {
-    "model": prometheus_label(v.MODEL),
-    "provider": prometheus_label(v.PROVIDER),
-    "operation": prometheus_label(v.OPERATION),
+    "model": labels.MODEL,
+    "provider": labels.PROVIDER,
+    "operation": labels.OPERATION,
 }
 """Words of a definition for the labels that every series has."""
-
-LE = "le"
-ERROR_TYPE = prometheus_label(v.ERROR_TYPE)
-STATUS_CODE = prometheus_label(v.STATUS_CODE)
-TOKEN_TYPE = prometheus_label(v.TOKEN_TYPE)
-
-_SUCCEEDED = Matcher(ERROR_TYPE, "=", "")
-_FAILED = Matcher(ERROR_TYPE, "!~", "|client_aborted")
-_JUDGED = Matcher(ERROR_TYPE, "!=", "client_aborted")
-"""A client that went away says nothing about the gateway: neither a success nor a failure."""
 
 
 class Unit(Enum):
@@ -179,10 +170,10 @@ def _histogram(instrument: Instrument, suffix: str, *matchers: Matcher) -> Measu
 
 
 ALL_REQUESTS = _measure(v.REQUESTS, "llm_gateway_requests")
-JUDGED = _measure(v.REQUESTS, "llm_gateway_judged_requests", _JUDGED)
-FAILURES = _measure(v.REQUESTS, "llm_gateway_failures", _FAILED)
-SUCCESSES = _measure(v.REQUESTS, "llm_gateway_successes", _SUCCEEDED)
-THROTTLED = _measure(v.REQUESTS, "llm_gateway_throttled", Matcher(STATUS_CODE, "=", "429"))
+JUDGED = _measure(v.REQUESTS, "llm_gateway_judged_requests", labels.JUDGED)
+FAILURES = _measure(v.REQUESTS, "llm_gateway_failures", labels.FAILED)
+SUCCESSES = _measure(v.REQUESTS, "llm_gateway_successes", labels.SUCCEEDED)
+THROTTLED = _measure(v.REQUESTS, "llm_gateway_throttled", Matcher(labels.STATUS_CODE, "=", "429"))
 TOKENS = _measure(v.TOKENS, "llm_gateway_tokens")
 WITHOUT_USAGE = _measure(v.REQUESTS_WITHOUT_USAGE, "llm_gateway_requests_without_usage")
 CONTENT_FILTERED = _measure(v.CONTENT_FILTERED, "llm_gateway_content_filtered")
@@ -215,7 +206,7 @@ def _traffic(
 
 
 def _type_of_token(kind: str) -> Measure:
-    return _measure(v.TOKENS, f"llm_gateway_{kind}_tokens", Matcher(TOKEN_TYPE, "=", kind))
+    return _measure(v.TOKENS, f"llm_gateway_{kind}_tokens", Matcher(labels.TOKEN_TYPE, "=", kind))
 
 
 def _own(name: str) -> Measure:
@@ -308,7 +299,7 @@ METRICS: Mapping[str, Metric] = {
     "cost": _traffic(
         "cost", Amount(_measure(v.COST, "llm_gateway_cost")), Unit.MONEY, ALL_REQUESTS
     ),
-    **_durations("latency", "latency", v.REQUEST_DURATION, _SUCCEEDED),
+    **_durations("latency", "latency", v.REQUEST_DURATION, labels.SUCCEEDED),
     **_durations("ttft", "time to first token", v.TIME_TO_FIRST_TOKEN),
     **_durations("time_per_output_token", "time per output token", v.TIME_PER_OUTPUT_TOKEN),
     **_durations("overhead", "gateway overhead", v.OVERHEAD),
@@ -369,9 +360,9 @@ BY_CURRENCY = ("cost",)
 def of_status(metric: Metric, status: str) -> Metric:
     """A metric of requests with one status code, or of a class of them such as `5xx`."""
     matcher = (
-        Matcher(STATUS_CODE, "=~", f"{status[0]}..")
+        Matcher(labels.STATUS_CODE, "=~", f"{status[0]}..")
         if status.endswith("xx")
-        else Matcher(STATUS_CODE, "=", status)
+        else Matcher(labels.STATUS_CODE, "=", status)
     )
     part = replace(ALL_REQUESTS, name=f"llm_gateway_requests_{status}", matchers=(matcher,))
     if isinstance(metric.kind, Share):

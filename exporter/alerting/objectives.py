@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from exporter.alerting import promql as q
 from exporter.alerting.definitions import Definitions
-from exporter.alerting.metrics import LE, Measure, Quantile, Share
+from exporter.alerting.labels import LE
+from exporter.alerting.metrics import Measure, Quantile, Share
 from exporter.alerting.promql import Matcher, Promql
 from exporter.alerting.records import Records
 from exporter.alerting.rules import AlertRule, labels_of, watch

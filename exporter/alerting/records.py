@@ -12,18 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from exporter.alerting import promql as q
-from exporter.alerting.metrics import (
-    LE,
-    Age,
-    Amount,
-    Down,
-    Kind,
-    Mean,
-    Measure,
-    Quantile,
-    Share,
-    State,
-)
+from exporter.alerting.labels import LE
+from exporter.alerting.metrics import Age, Amount, Down, Kind, Mean, Measure, Quantile, Share, State
 from exporter.alerting.promql import Matcher, Operand, Promql
 from exporter.alerting.words import HOUR_S, LONG_S
 from exporter.quantities import Duration

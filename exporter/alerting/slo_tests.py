@@ -7,7 +7,8 @@ from math import inf
 
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.humanize import expanded
-from exporter.alerting.metrics import FAILURES, JUDGED, LE, Quantile
+from exporter.alerting.labels import LE
+from exporter.alerting.metrics import FAILURES, JUDGED, Quantile
 from exporter.alerting.objectives import (
     BURN_RATE,
     LEFT,

@@ -8,12 +8,9 @@ from math import ceil, inf
 from typing import TypeAlias
 
 from exporter.alerting.alert import Alert
+from exporter.alerting.labels import ERROR_TYPE, LE, STATUS_CODE, TOKEN_TYPE
 from exporter.alerting.metrics import (
     ALL_REQUESTS,
-    ERROR_TYPE,
-    LE,
-    STATUS_CODE,
-    TOKEN_TYPE,
     TOKENS,
     Amount,
     Kind,

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from exporter.alerting.rulefile import yaml_text
 from exporter.dashboards import recordings
 from exporter.dashboards.alerts import alerts
 from exporter.dashboards.analytics import analytics
@@ -38,7 +38,9 @@ def files(options: Options) -> Mapping[PurePosixPath, str]:
         PurePosixPath("grafana/dashboards", f"{name}.json"): _dashboard(board)
         for name, board in boards(options).items()
     }
-    texts[PurePosixPath("rules/dashboards.rules.yaml")] = _rules(options)
+    texts[PurePosixPath("rules/dashboards.rules.yaml")] = (
+        f"# {MADE_BY}\n{yaml_text(recordings.document(options))}"
+    )
     return texts
 
 
@@ -46,20 +48,3 @@ def _dashboard(board: Board) -> str:
     # JSON knows no comments; Grafana keeps a key that it does not know.
     known = json.loads(JSONEncoder().encode(board.build()))
     return json.dumps({"__comment": MADE_BY} | known, indent=2, ensure_ascii=False) + "\n"
-
-
-class _Rules(yaml.SafeDumper):
-    """Long expressions stand as they are, over several lines."""
-
-
-_Rules.add_representer(
-    str,
-    lambda dumper, text: dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
-    ),
-)
-
-
-def _rules(options: Options) -> str:
-    text = yaml.dump(recordings.document(options), Dumper=_Rules, sort_keys=False, width=100)
-    return f"# {MADE_BY}\n{text}"

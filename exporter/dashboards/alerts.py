@@ -1,13 +1,14 @@
 """Alerts and SLOs: what fires, and how much of each error budget is left."""
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import MODEL, OPERATION, PROVIDER
 from exporter.alerting.objectives import BAD_REQUESTS, BURN_RATE, LEFT, OBJECTIVE
 from exporter.alerting.promql import Matcher, Operand, Promql, aggregate, binary, call, number
 from exporter.alerting.windows import SLO_WINDOWS
 from exporter.dashboards import board
 from exporter.dashboards.amounts import BUCKET, Series
 from exporter.dashboards.board import TO_MODEL, Board, Section
-from exporter.dashboards.options import MODEL, OPERATION, PROVIDER, Options
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import (
     About,
     Column,
@@ -65,18 +66,17 @@ def alerts(options: Options) -> Board:
     )
 
 
-def _alerts(state: str) -> Series:
-    return Series("ALERTS", (Matcher("alert_id", "!=", ""), Matcher("alertstate", "=", state)))
+def _alerts(*matchers: Matcher) -> Series:
+    """Those of our rules."""
+    return Series("ALERTS", (Matcher(ALERT_ID, "!=", ""), *matchers))
 
 
 def _firing() -> list[PanelBuilder]:
-    def count(state: str) -> Promql:
-        latest = call("last_over_time", _alerts(state).select("5m"))
-        return binary(aggregate("count", latest), "or", Operand("vector(0)"))
-
+    firing = _alerts(Matcher("alertstate", "=", "firing"))
+    fire_now = aggregate("count", call("last_over_time", firing.select("5m")))
+    fired = call("max_over_time", firing.select(BUCKET.length, BUCKET.end))
     by = ("severity", "alertname", MODEL, PROVIDER, "alertstate")
-    fired = call("max_over_time", _alerts("firing").select(BUCKET.length, BUCKET.end))
-    latest = aggregate("count", call("last_over_time", _active().select("5m")), by=by)
+    latest = aggregate("count", call("last_over_time", _alerts().select("5m")), by=by)
     return [
         stat(
             About(
@@ -86,7 +86,7 @@ def _firing() -> list[PanelBuilder]:
                 width=3,
                 height=8,
             ),
-            count("firing"),
+            binary(fire_now, "or", Operand("vector(0)")),
             levels=FIRING_LEVELS,
         ),
         rows(
@@ -121,10 +121,6 @@ def _firing() -> list[PanelBuilder]:
             legend_right=False,
         ),
     ]
-
-
-def _active() -> Series:
-    return Series("ALERTS", (Matcher("alert_id", "!=", ""),))
 
 
 def _chosen(record: str, *matchers: Matcher) -> Series:

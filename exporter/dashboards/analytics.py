@@ -1,20 +1,15 @@
 """Analytics: what was used, how well it went, how fast it was, by model."""
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import LE, MODEL, OPERATION, PROVIDER
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board, recordings
 from exporter.dashboards.amounts import BUCKET, RANGE, Series
-from exporter.dashboards.board import TO_MODEL, Board, Section
+from exporter.dashboards.board import REQUESTS_PAGE, TO_MODEL, Board, Section
 from exporter.dashboards.breakdowns import error_bars, kinds_of_tokens
 from exporter.dashboards.figures import Figures
 from exporter.dashboards.headline import headline
-from exporter.dashboards.options import (
-    LE,
-    MODEL,
-    OPERATION,
-    PROVIDER,
-    Options,
-)
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import (
     ERROR_LEVELS,
     FIRST_TOKEN_LEVELS,
@@ -39,8 +34,6 @@ UID = "llm-gateway-analytics"
 ROW = (MODEL, PROVIDER)
 SPLIT = ("${split}",)
 SPLIT_LEGEND = "{{${split}}}"
-
-REQUESTS_PAGE = "${requests_url}/requests?from=${__from:date:iso}&to=${__to:date:iso}"
 
 
 def analytics(options: Options) -> Board:

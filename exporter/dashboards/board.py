@@ -8,9 +8,10 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import MODEL, OPERATION, PROVIDER
 from exporter.alerting.promql import Matcher
 from exporter.dashboards.amounts import STATE_CREATED, Series
-from exporter.dashboards.options import MODEL, OPERATION, PROVIDER, Options
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import SOURCE, PanelBuilder
 
 TAG = "llm-gateway"
@@ -20,6 +21,10 @@ TO_MODEL = (
     "&${__url_time_range}&${datasource:queryparam}&${granularity:queryparam}"
 )
 """Where a model's name in a table leads to."""
+
+REQUESTS_PAGE = "${requests_url}/requests?from=${__from:date:iso}&to=${__to:date:iso}"
+"""The exporter's page of requests, for the time range; needs the variable of `requests_url`."""
+
 ALL = "$__all"
 
 GRANULARITIES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "1d": 86400}

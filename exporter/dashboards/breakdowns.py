@@ -1,10 +1,10 @@
 """Tokens and errors by type, as more than one dashboard shows them."""
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import ERROR_TYPE, FAILED, STATUS_CODE
 from exporter.alerting.promql import Operand, Promql, binary, number
 from exporter.dashboards.amounts import BUCKET, Period
-from exporter.dashboards.figures import FAILED, Figures
-from exporter.dashboards.options import ERROR_TYPE, STATUS_CODE
+from exporter.dashboards.figures import Figures
 from exporter.dashboards.panels import About, PanelBuilder, Query, bars
 
 

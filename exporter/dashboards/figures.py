@@ -4,18 +4,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import FAILED, JUDGED, LE, SUCCEEDED, TOKEN_TYPE
 from exporter.alerting.promql import Matcher, Promql, binary, call, number
 from exporter.dashboards.amounts import Amounts, Period, Series
 from exporter.dashboards.board import chosen
-from exporter.dashboards.options import ERROR_TYPE, LE, TOKEN_TYPE, Options
-from exporter.record import CLIENT_ABORTED
+from exporter.dashboards.options import Options
 from exporter.vocabulary import Instrument
-
-SUCCEEDED = Matcher(ERROR_TYPE, "=", "")
-JUDGED = Matcher(ERROR_TYPE, "!=", CLIENT_ABORTED)
-"""A client that went away says nothing about the gateway: neither a success nor a failure."""
-
-FAILED = Matcher(ERROR_TYPE, "!~", f"|{CLIENT_ABORTED}")
 
 
 class Figures:

@@ -4,11 +4,12 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
+from exporter.alerting.labels import LE
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board
 from exporter.dashboards.board import Board, Section
 from exporter.dashboards.doors import doors, files, otlp, request_log
-from exporter.dashboards.options import LE, Options
+from exporter.dashboards.options import Options
 from exporter.dashboards.own import PREFIX, Own
 from exporter.dashboards.panels import (
     ERROR_LEVELS,
@@ -28,7 +29,6 @@ from exporter.dashboards.panels import (
 UID = "llm-gateway-exporter"
 
 UP_LEVELS: Levels = (("red", None), ("green", 1.0))
-AGE_LEVELS: Levels = (("green", None), ("orange", 30.0), ("red", 120.0))
 BEHIND_LEVELS: Levels = (("green", None), ("orange", 30.0), ("red", 300.0))
 
 

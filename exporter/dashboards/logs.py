@@ -9,10 +9,11 @@ from grafana_foundation_sdk.builders import loki, table, timeseries
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as model
 
+from exporter.alerting.labels import ERROR_TYPE, MODEL, PROVIDER, STATUS_CODE
 from exporter.alerting.promql import quoted
 from exporter.dashboards import board
-from exporter.dashboards.board import Board, Section, VariableBuilder
-from exporter.dashboards.options import ERROR_TYPE, MODEL, PROVIDER, STATUS_CODE, Options
+from exporter.dashboards.board import REQUESTS_PAGE, Board, Section, VariableBuilder
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import NO_DATA, STATUS_COLOURS, PanelBuilder, note, override
 from exporter.vocabulary import prometheus_label
 
@@ -105,12 +106,9 @@ def _query(options: Options) -> loki.Dataquery:
 
 def _where() -> PanelBuilder:
     return note(
-        "",
         "Requests that the exporter sent to Loki by OTLP. Where it keeps them itself, they are "
-        "on [its own "
-        "page](${requests_url}/requests?from=${__from:date:iso}&to=${__to:date:iso}). Filters "
-        "are regular expressions; the newest 1,000 requests are shown.",
-        height=2,
+        f"on [its own page]({REQUESTS_PAGE}). Filters are regular expressions; the newest 1,000 "
+        "requests are shown."
     )
 
 

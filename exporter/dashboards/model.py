@@ -1,14 +1,15 @@
 """Model: one model in depth."""
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import ERROR_TYPE, FAILED, LE, PROVIDER, STATUS_CODE, TOKEN_TYPE
 from exporter.alerting.promql import Matcher, aggregate, binary, call, number
 from exporter.dashboards import board
 from exporter.dashboards.amounts import BUCKET, RANGE, Series
 from exporter.dashboards.board import MODEL_UID, Board, Section
 from exporter.dashboards.breakdowns import error_bars, kinds_of_tokens
-from exporter.dashboards.figures import FAILED, Figures
+from exporter.dashboards.figures import Figures
 from exporter.dashboards.headline import headline
-from exporter.dashboards.options import ERROR_TYPE, LE, PROVIDER, STATUS_CODE, TOKEN_TYPE, Options
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import (
     About,
     Column,

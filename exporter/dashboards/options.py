@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from exporter import vocabulary as v
 from exporter.vocabulary import prometheus_label
 
 REQUESTS_URL = "http://localhost:9478"
@@ -38,12 +37,3 @@ class Options:
     def identity(self) -> tuple[str, ...]:
         """Labels that tell one exporter's series from another's of the same name and attributes."""
         return (self.job_label, "instance")
-
-
-MODEL = prometheus_label(v.MODEL)
-PROVIDER = prometheus_label(v.PROVIDER)
-OPERATION = prometheus_label(v.OPERATION)
-STATUS_CODE = prometheus_label(v.STATUS_CODE)
-ERROR_TYPE = prometheus_label(v.ERROR_TYPE)
-TOKEN_TYPE = prometheus_label(v.TOKEN_TYPE)
-LE = "le"

@@ -3,10 +3,11 @@
 Their counters begin at zero with each start, unlike those of requests: so these are rates.
 """
 
+from exporter.alerting.labels import LE
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board
 from exporter.dashboards.amounts import Series
-from exporter.dashboards.options import LE, Options
+from exporter.dashboards.options import Options
 
 PREFIX = "llm_gateway_exporter_"
 

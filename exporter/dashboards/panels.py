@@ -14,13 +14,13 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from exporter.alerting.labels import STATUS_CODE
 from exporter.alerting.promql import Promql
-from exporter.dashboards.options import STATUS_CODE
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """The data source that the dashboard's variable names."""
 
-BUCKET = "${granularity}s"
+_BUCKET = "${granularity}s"
 """The step of panels that show one bar for each bucket."""
 
 MOST_POINTS = 11_000
@@ -191,27 +191,24 @@ def _number(size: int) -> build_stat.Panel:
     )
 
 
-def bars(
-    about: About, *queries: Query, stacked: bool = True, legend_right: bool = True
-) -> PanelBuilder:
+def bars(about: About, *queries: Query, legend_right: bool = True) -> PanelBuilder:
     """A bar for each bucket, standing at the bucket's start; the running one shows, too."""
-    stacking = common.StackingMode.NORMAL if stacked else common.StackingMode.NONE
     return (
-        _series(about, queries, step=BUCKET, table_legend=legend_right, calculation="sum")
+        _series(about, queries, step=_BUCKET, table_legend=legend_right, calculation="sum")
         .min(0)
         .draw_style(common.GraphDrawStyle.BARS)
         .bar_alignment(common.BarAlignment.AFTER)
         .bar_width_factor(0.9)
         .line_width(0)
         .fill_opacity(85)
-        .stacking(build_common.StackingConfig().mode(stacking).group("A"))
+        .stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
         .max_data_points(MOST_POINTS)
     )
 
 
 def bucket_lines(about: About, *queries: Query, table_legend: bool = False) -> PanelBuilder:
     """A line through a value for each bucket; a bucket without one is a gap."""
-    panel = _series(about, queries, step=BUCKET, table_legend=table_legend, calculation="mean")
+    panel = _series(about, queries, step=_BUCKET, table_legend=table_legend, calculation="mean")
     return _lines(panel.min(0)).max_data_points(MOST_POINTS)
 
 
@@ -231,7 +228,7 @@ def rates(about: About, *queries: Query) -> PanelBuilder:
 
 def sparkline(about: About, query: Query, *, bar: bool) -> PanelBuilder:
     """How a number came about, in little room: no axes, no legend."""
-    panel = _series(about, [query], step=BUCKET, table_legend=False, calculation="")
+    panel = _series(about, [query], step=_BUCKET, table_legend=False, calculation="")
     panel = (
         panel.min(0)
         .axis_placement(common.AxisPlacement.HIDDEN)
@@ -305,9 +302,9 @@ def rows(
     ).with_transformation(model.DataTransformerConfig("organize", options=organize))
 
 
-def note(title: str, content: str, width: int = 24, height: int = 3) -> PanelBuilder:
-    """Text for people, in Markdown."""
-    return text.Panel().title(title).content(content).span(width).height(height).transparent(True)
+def note(content: str) -> PanelBuilder:
+    """Two lines of text for people, in Markdown."""
+    return text.Panel().title("").content(content).span(24).height(2).transparent(True)
 
 
 def instant(
@@ -367,7 +364,7 @@ def _series(
     return panel
 
 
-_LEGEND_HEADS = {"sum": "Total", "mean": "Mean", "lastNotNull": "Last *", "": ""}
+_LEGEND_HEADS = {"sum": "Total", "mean": "Mean", "lastNotNull": "Last *"}
 
 
 def _lines(panel: timeseries.Panel) -> timeseries.Panel:

@@ -16,11 +16,11 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
 from exporter import vocabulary as v
+from exporter.alerting.labels import MODEL, PROVIDER, SUCCEEDED
 from exporter.alerting.promql import Promql, binary, checked, number
 from exporter.dashboards.amounts import MINUTE, STATE_CREATED, Amounts, Series
 from exporter.dashboards.board import VariableBuilder, of_job
-from exporter.dashboards.figures import SUCCEEDED
-from exporter.dashboards.options import MODEL, PROVIDER, Options
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import SOURCE
 from exporter.vocabulary import Instrument
 

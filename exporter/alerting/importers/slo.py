@@ -11,7 +11,8 @@ from typing import Any
 import promql_parser
 
 from exporter.alerting.importers.draft import ByHand, Draft, Json
-from exporter.alerting.metrics import ALL_REQUESTS, ERROR_TYPE, LABELS
+from exporter.alerting.labels import ERROR_TYPE
+from exporter.alerting.metrics import ALL_REQUESTS, LABELS
 
 _ITS_LABELS = {label: word for word, label in LABELS.items()}
 _PLURALS = {"model": "models", "provider": "providers", "operation": "operations"}

@@ -16,6 +16,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from exporter.export.otlp.attributes import SCOPE, Value, add_attribute, trace_id_bytes
 from exporter.export.otlp.backlog import Piece
+from exporter.record import CLIENT_ABORTED
 from exporter.requestlog.columns import LATENCY, NUMBER_COLUMNS, START_TIME, NumberColumn, Rows
 from exporter.requestlog.files import DayName
 from exporter.requestlog.names import LoggedKind
@@ -156,7 +157,7 @@ def _severity(kind: LoggedKind) -> _Severity:
     """A failure of the client's is a warning, one of the gateway or the model an error."""
     if not kind.error_type:
         return _INFO
-    is_the_clients = 400 <= kind.status_code < 500 or kind.error_type == "client_aborted"
+    is_the_clients = 400 <= kind.status_code < 500 or kind.error_type == CLIENT_ABORTED
     return _WARN if is_the_clients else _ERROR
 
 
