@@ -6,7 +6,7 @@ Kinds are few and each is looked at once, so what happens here for a kind may be
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -74,8 +74,8 @@ class Fold:
         folded: requests, by label in Prometheus's spelling, whose value of it became `other`.
     """
 
-    additions: Additions = field(default_factory=Additions)
-    folded: Counter[str] = field(default_factory=Counter)
+    additions: Additions
+    folded: Counter[str]
 
 
 class Accountant:

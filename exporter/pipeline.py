@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from exporter.accounting import Accountant, Fold
+from exporter.accounting import Accountant
 from exporter.formats.compile import Decoded, Decoder
 from exporter.ledger import Change, Ledger, PlacedExemplar
 from exporter.prices import Prices
@@ -117,6 +117,7 @@ class Pipeline:
         self._arrived = arrived or threading.Event()
         self.has_committed = threading.Event()
         self.commit_error: str | None = None
+        self._begin_to_count()
 
     def run(self) -> None:
         """Step until `stop`, and once more, so that what was read is committed.
@@ -220,14 +221,14 @@ class Pipeline:
         lines.rejected.update(decoded.rejected)
 
     def _prepared(self) -> _Pending:
-        fold = self._accountant.fold(self._tally, self._kinds) if self._tally.records else Fold()
+        fold = self._accountant.fold(self._tally, self._kinds) if self._tally.records else None
         newest = self._tally.newest
         positions = ((feed.source.name, feed.source.positions()) for feed in self._feeds)
         return _Pending(
-            changes=self._ledger.changes(fold.additions),
+            changes=self._ledger.changes(fold.additions) if fold else (),
             positions={name: changed for name, changed in positions if changed},
             exemplars=self._accountant.exemplars(newest) if newest else (),
-            folded=fold.folded,
+            folded=fold.folded if fold else {},
         )
 
     def _commit(self, pending: _Pending) -> None:
@@ -239,7 +240,8 @@ class Pipeline:
             self._metrics.commit_seconds.observe(time.perf_counter() - began)
             self._ledger.publish(pending.changes, pending.exemplars)
         self._pending = None  # From here on the batch counts, whatever fails.
-        self._tally.clear()
+        if self._tally.records:
+            self._tally.clear()
         self._count(pending)
         if self._request_log is not None:
             self._request_log.committed()
@@ -284,14 +286,26 @@ class Pipeline:
         self._lines[feed.source.name].read += 1
         self._lines[feed.source.name].rejected[DECODER_FAILED] += 1
 
+    def _begin_to_count(self) -> None:
+        """Have each of the metrics about ourselves there, at zero if need be."""
+        metrics = self._metrics
+        metrics.series.set(sum(map(len, self._ledger)))
+        for source in self._lines:
+            metrics.lines.labels(source)
+            metrics.records.labels(source)
+            metrics.skipped.labels(source, "no_request")
+
     def _count(self, pending: _Pending) -> None:
         """Tell of the batch in the metrics about ourselves, now that it counts."""
         metrics = self._metrics
         metrics.last_commit.set_to_current_time()
-        metrics.series.set(sum(map(len, self._ledger)))
+        if pending.changes:
+            metrics.series.set(sum(map(len, self._ledger)))
         for label, requests in pending.folded.items():
             metrics.folded.labels(label).inc(requests)
         for source, lines in self._lines.items():
+            if not lines.read:
+                continue
             metrics.lines.labels(source).inc(lines.read)
             metrics.records.labels(source).inc(lines.records)
             metrics.skipped.labels(source, "no_request").inc(lines.skipped)

@@ -53,6 +53,7 @@ class DayFile:
     def __init__(self, path: Path, state: str, batch: int) -> None:
         self.path = path
         self._state = state
+        self._log = path.with_name(path.name + "-wal")
         self._log_limit = MOST_LOG_BYTES
         self._database = apsw.Connection(str(path))
         try:
@@ -71,8 +72,7 @@ class DayFile:
         SQLite begins it anew when nobody reads from it. Where searches and exports overlap that is
         never, so they are waited for here, those that begin meanwhile left out.
         """
-        log = self.path.with_name(self.path.name + "-wal")
-        size = log.stat().st_size
+        size = self._log.stat().st_size
         if size <= self._log_limit:
             return
         try:
