@@ -143,7 +143,7 @@ class TailConfig(Section):
     poll_interval: Annotated[Duration, between(Duration("10ms"), Duration("1m"))] = Duration(
         "250ms"
     )
-    """How often files are looked at for new lines, and directories for new files."""
+    """How often files are looked at for new lines; once a second at most for new files."""
 
     rotated_wait: Annotated[Duration, between(Duration("0s"), Duration("1d"))] = Duration("60s")
     """How long a rotated or deleted file is still read after its last new line."""

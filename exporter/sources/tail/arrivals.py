@@ -70,9 +70,8 @@ class Arrivals:
             at_end = self._settings.start == "end" and not self._records.had_started
             self._from_end = set(self._roster.files if at_end else ())
         self._from_end &= self._roster.files.keys()
-        for file_id, found in self._roster.rotated.items():
-            if self._roster.has(file_id):
-                continue
+        for found in self._roster.strays():
+            file_id = found.file_id
             if lineage_of(found.path) in new and not self._records.at(file_id):
                 self._leave_alone(found)
             elif found.state.size or self._records.at(file_id):

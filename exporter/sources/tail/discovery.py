@@ -1,29 +1,23 @@
 """Which files there are: what the globs match, and what stands beside it under a rotated name."""
 
 import fnmatch
-import glob
 import os
 import re
 import stat
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from exporter.sources.tail.complaints import Complaints
+from exporter.sources.tail.directory import Listing
+from exporter.sources.tail.pattern import Pattern
 from exporter.sources.tail.record import FileId
 from exporter.sources.tail.rotation import lineage_of
 from exporter.sources.tail.settings import STDIN, TailSettings
 
 TRIED_AGAIN = "tried again at the next look"
-
-ROTATED_INTERVAL_S = 10.0
-"""How often rotated files are looked at, to which nobody has reason to write. When one has come,
-gone or been renamed the directory tells."""
-
-SETTLED_NS = 2 * 10**9
-"""No file system's times are coarser."""
 
 
 class State(NamedTuple):
@@ -45,63 +39,60 @@ class Found(NamedTuple):
     state: State
 
 
-class _Directory(NamedTuple):
-    """What stood beside logs in one directory.
+class _Beside(NamedTuple):
+    """What stands beside logs in one directory, rotated from there.
 
     Attributes:
-        changed_ns: when an entry of the directory was made or removed last; None if that was so
-            short a time before the look that another one may have the same time.
         lineages: the logs' paths.
-        at: when it was looked at, by the monotonic clock.
-        rotated: files that were rotated from there.
     """
 
-    changed_ns: int | None
+    listing: Listing
     lineages: Set[str]
-    at: float
-    rotated: dict[FileId, Found]
-
-    def holds(self, changed_ns: int, lineages: Set[str], now: float) -> bool:
-        """Whether it needs not be looked at again."""
-        is_fresh = now - self.at < ROTATED_INTERVAL_S
-        return is_fresh and (changed_ns, lineages) == (self.changed_ns, self.lineages)
+    rotated: Mapping[FileId, Found]
 
 
 class Discovery:
     """Looks at directories."""
 
     def __init__(self, settings: TailSettings, complaints: Complaints) -> None:
-        self._globs = [path for path in settings.paths if path != STDIN]
-        patterns = [fnmatch.translate(pattern) for pattern in settings.exclude]
-        self._excluded = re.compile("|".join(patterns) or r"(?!)").match
+        self._settings = settings
+        self._leaves_out = leaves_out = _exclusion(settings.exclude)
+        self._patterns = [Pattern(path, leaves_out) for path in settings.paths if path != STDIN]
         self._complaints = complaints
-        self._real: dict[tuple[str, FileId], str] = {}
-        self._directories: dict[str, _Directory] = {}
-        self._beside_logs: dict[FileId, Found] = {}
+        self._found: dict[str, Found] = {}
+        self._lineages: Set[str] = frozenset()
+        self._by_directory: dict[str, set[str]] = {}
+        self._beside: dict[str, _Beside] = {}
+        self._rotated: dict[FileId, Found] = {}
 
-    def sweep(self) -> tuple[dict[FileId, Found], list[str]]:
+    def sweep(self, now: float) -> tuple[dict[FileId, Found], list[str]]:
         """The files that the globs match, each once however often it is matched, and the FIFOs."""
         files: dict[FileId, Found] = {}
         fifos: list[str] = []
-        real: dict[tuple[str, FileId], str] = {}
-        for path in self._matches():
+        by_path: dict[str, Found] = {}
+        for path in self._matches(now):
             info = self._stat(path)
             if info is None:
                 continue
             if stat.S_ISFIFO(info.st_mode):
                 fifos.append(path)
             elif stat.S_ISREG(info.st_mode):
-                file_id = info.st_dev, info.st_ino
-                place = path, file_id
-                real[place] = self._real.get(place) or os.path.realpath(path)
-                if file_id not in files:
-                    files[file_id] = Found(real[place], file_id, State.of(info))
-            elif path in self._globs:
+                found = by_path[path] = self._as_found(path, info)
+                files.setdefault(found.file_id, found)
+            elif path in self._settings.paths:
                 self._complaints.about(
                     path, "read what is no file", "a directory or device", TRIED_AGAIN
                 )
-        self._real = real
+        self._found = by_path
         return files, fifos
+
+    def _as_found(self, path: str, info: os.stat_result) -> Found:
+        """The same object as at the last look if nothing has changed."""
+        file_id, state = (info.st_dev, info.st_ino), State.of(info)
+        before = self._found.get(path)
+        if before is None or before.file_id != file_id:
+            return Found(os.path.realpath(path), file_id, state)
+        return before if before.state == state else before._replace(state=state)
 
     def rotated(
         self,
@@ -119,41 +110,43 @@ class Discovery:
             matched: what the globs match.
 
         Returns:
-            The same object as long as there is no change.
+            The same object as long as no directory had to be listed again.
         """
-        by_directory: dict[str, set[str]] = defaultdict(set)
-        for lineage in lineages:
-            by_directory[os.path.dirname(lineage)].add(lineage)
-        matched_paths = {found.path for found in matched.values()}
-        directories: dict[str, _Directory] = {}
-        for path, members in by_directory.items():
+        if lineages != self._lineages:
+            self._lineages = frozenset(lineages)
+            self._by_directory = defaultdict(set)
+            for lineage in lineages:
+                self._by_directory[os.path.dirname(lineage)].add(lineage)
+        beside: dict[str, _Beside] = {}
+        for directory, members in self._by_directory.items():
             with suppress(OSError):  # gone, with all that was in it
-                changed_ns, begun_ns = os.stat(path).st_mtime_ns, time.time_ns()
-                directory = self._directories.get(path)
-                if directory is None or not directory.holds(changed_ns, members, now):
-                    files = self._beside(path, members, known, matched_paths)
-                    settled = begun_ns - changed_ns > SETTLED_NS
-                    directory = _Directory(changed_ns if settled else None, members, now, files)
-                directories[path] = directory
-        if directories != self._directories:
-            self._directories = directories
-            self._beside_logs = {
+                listing = Listing.of(directory, now)
+                before = self._beside.get(directory)
+                if before and before.lineages == members and before.listing.serves(listing):
+                    beside[directory] = before
+                else:
+                    files = self._files_beside(directory, members, known, matched)
+                    beside[directory] = _Beside(listing, members, files)
+        if beside != self._beside:
+            self._beside = beside
+            self._rotated = {
                 file_id: found
-                for directory in directories.values()
+                for directory in beside.values()
                 for file_id, found in directory.rotated.items()
                 if file_id not in matched
             }
-        return self._beside_logs
+        return self._rotated
 
-    def _beside(
+    def _files_beside(
         self,
         directory: str,
         lineages: Set[str],
         known: Callable[[int], Iterable[str]],
-        matched_paths: Set[str],
+        matched: Mapping[FileId, Found],
     ) -> dict[FileId, Found]:
         """The files in a directory that were rotated from one of the paths."""
         files: dict[FileId, Found] = {}
+        matched_paths = {found.path for found in matched.values()}
         for entry in os.scandir(directory):
             path = entry.path
             if path in lineages or path in matched_paths:
@@ -167,16 +160,16 @@ class Discovery:
                     files[file_id] = Found(path, file_id, State.of(info))
         return files
 
-    def _matches(self) -> list[str]:
+    def _matches(self, now: float) -> list[str]:
         paths: set[str] = set()
-        for pattern in self._globs:
-            matches = glob.glob(pattern, recursive=True)
-            self._check_directory(pattern, matches)
-            paths.update(matches)
-        return sorted(path for path in paths if not self._leaves_out(path))
-
-    def _leaves_out(self, path: str) -> bool:
-        return bool(self._excluded(path) or self._excluded(os.path.basename(path)))
+        for pattern in self._patterns:
+            try:
+                paths.update(pattern.matches(now))
+            except OSError as error:
+                self._complaints.about(pattern.directory, "look into directory", error, TRIED_AGAIN)
+            else:
+                self._complaints.over(pattern.directory, "look into directory")
+        return sorted(paths)
 
     def _stat(self, path: str) -> os.stat_result | None:
         try:
@@ -189,15 +182,13 @@ class Discovery:
         self._complaints.over(path, "look at file")
         return info
 
-    def _check_directory(self, pattern: str, matches: Sequence[str]) -> None:
-        """Say why a glob matches nothing, where its directory is the reason."""
-        directory = pattern
-        while glob.has_magic(directory) or directory == pattern:
-            directory = os.path.dirname(directory)
-        try:
-            if not matches:
-                os.scandir(directory or ".").close()
-        except OSError as error:
-            self._complaints.about(directory, "look into directory", error, TRIED_AGAIN)
-        else:
-            self._complaints.over(directory, "look into directory")
+
+def _exclusion(globs: Sequence[str]) -> Callable[[str], bool]:
+    """Whether one of the globs matches a path, or its name alone."""
+    match = re.compile("|".join(map(fnmatch.translate, globs)) or r"(?!)").match
+
+    @lru_cache(maxsize=65_536)
+    def leaves_out(path: str) -> bool:
+        return bool(match(path) or match(os.path.basename(path)))
+
+    return leaves_out

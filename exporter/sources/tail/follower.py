@@ -19,6 +19,9 @@ from exporter.sources.tail.records import Records
 
 BOM = b"\xef\xbb\xbf"
 
+SETTLED_S = 2.0
+"""No file system's times are coarser."""
+
 
 class Follower:
     """Reads a file and moves its record's position.
@@ -76,6 +79,22 @@ class Follower:
         if state != self.state:
             self.state = state
             self.at_end = False
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether all is read, and the file is as long as it was then.
+
+        What was rewritten to the same length is seen by its state, at the next look. Just after a
+        write it could have the same time, so that for a while reading has to tell.
+        """
+        if not self.at_end or self.half or self.content.gzip or now - self.grew_at < SETTLED_S:
+            return False
+        try:
+            if self.content.length() != self.cursor:
+                return False
+        except OSError:
+            return False  # reading tells
+        self.caught_up_at = now
+        return True
 
     def read(self, now: float) -> bytes:
         """The next whole lines; b"" where there are none, or none worth having.

@@ -61,12 +61,14 @@ class Roster:
         self.rotated: Mapping[FileId, Found] = {}
         self.looked_at = 0.0
         self._ids: dict[str, FileId] = {}
+        self._rotated_from: Set[str] = frozenset()
         self._there_at = dict.fromkeys(records.lineages(), float("-inf"))
         self._name = name
         self._settings = settings
         self._records = records
         self._metrics = metrics
         self._clock = clock
+        self._seen_again_s = min(SEEN_AGAIN_S, settings.forget_after_s / 2)
 
     @property
     def watched(self) -> Set[str]:
@@ -84,33 +86,33 @@ class Roster:
         Returns:
             The paths at which a file was met for the first time.
         """
-        is_changed = rotated is not self.rotated
+        has_rotated = rotated is not self.rotated
         self.files, self.rotated = files, rotated
-        self._ids = {found.path: file_id for file_id, found in self.files.items()}
+        self._ids = {found.path: file_id for file_id, found in files.items()}
         self.looked_at = self._clock.wall()
-        for follower in list(self.followers.values()):
-            found = self._found(follower.file_id)
-            if found:
+        if has_rotated:
+            self._rotated_from = {lineage_of(found.path) for found in rotated.values()}
+        for follower in self.followers.values():
+            if found := files.get(follower.file_id):
                 self._see(follower.record, found)
-            if found and follower.file_id in self.files:
                 follower.away_since = None
                 follower.look(found.state)
             else:
+                if found := rotated.get(follower.file_id):
+                    self._see(follower.record, found)
                 self._away(follower, now)
-        for file_id, idle in list(self.idle.items()):
-            if is_changed or file_id in self.files:
-                found = self._found(file_id)
-                if found is None or found.state != idle.state:
-                    del self.idle[file_id]  # if it is there it is met, and recognised
-                else:
-                    self._see(idle.record, found)
+        for file_id in list(self.idle) if has_rotated else self.idle.keys() & files.keys():
+            idle, found = self.idle[file_id], self._found(file_id)
+            if found is None or found.state != idle.state:
+                del self.idle[file_id]  # if it is there it is met, and recognised
+            else:
+                self._see(idle.record, found)
         return self._watch(now)
 
     def _watch(self, now: float) -> set[str]:
         there = {lineage_of(found.path) for found in self.files.values()}
         new = there - self._there_at.keys() - self._records.lineages()
-        rotated = {lineage_of(found.path) for found in self.rotated.values()}
-        there |= rotated & self._there_at.keys() | self.lineages.keys()
+        there |= self._rotated_from & self._there_at.keys() | self.lineages.keys()
         self._there_at |= dict.fromkeys(there, now)
         self._there_at = {
             path: at
@@ -161,6 +163,12 @@ class Roster:
         for lineage in self.lineages.values():
             if len(lineage.files) > 1:
                 lineage.sort()
+
+    def busy(self, now: float) -> list[Lineage]:
+        """The logs of which there may be something to read."""
+        followers = self.followers.values()
+        busy = {one.record.lineage for one in followers if not one.is_quiet(now)}
+        return [lineage for path, lineage in self.lineages.items() if path in busy]
 
     def make_room(self, wanted: int) -> bool:
         """Whether one more file may be opened beside the followers and `wanted` others.
@@ -217,6 +225,15 @@ class Roster:
                 self._see(record, found)
                 return True
         return False
+
+    def strays(self) -> list[Found]:
+        """Those of the rotated files that are not being read, and were not read to their end."""
+        followers, idle = self.followers, self.idle
+        return [
+            found
+            for file_id, found in self.rotated.items()
+            if file_id not in idle and file_id not in followers
+        ]
 
     def has(self, file_id: FileId) -> bool:
         """Whether the file is being read, or was read to its end."""
@@ -279,10 +296,9 @@ class Roster:
 
     def _see(self, record: FileRecord, found: Found) -> None:
         """Note that a file is there, and where."""
-        wall = self._clock.wall()
-        is_due = wall - record.seen >= min(SEEN_AGAIN_S, self._settings.forget_after_s / 2)
+        is_due = self.looked_at - record.seen >= self._seen_again_s
         if is_due or found.path != record.path:
-            record.seen, record.path = wall, found.path
+            record.seen, record.path = self.looked_at, found.path
             self._records.changed(record)
 
     def _away(self, follower: Follower, now: float) -> None:

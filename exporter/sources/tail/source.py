@@ -117,7 +117,7 @@ class TailSource:
     def _look(self, now: float) -> None:
         """See which files there are."""
         self._next_look = now + self._settings.discover_interval_s
-        matched, fifos = self._discovery.sweep()
+        matched, fifos = self._discovery.sweep(now)
         files = self._share.of(matched)
         lineages = self._roster.watched | {lineage_of(found.path) for found in files.values()}
         rotated = self._discovery.rotated(lineages, self._records.paths_of, matched, now)
@@ -169,7 +169,7 @@ class TailSource:
 
         A log's older file is read to its end before a newer one.
         """
-        turns = list(self._roster.lineages.values())
+        turns = self._roster.busy(now)
         first = self._first_turn % max(len(turns), 1)
         turns = turns[first:] + turns[:first]
         has_begun_again = self._has_new = False

@@ -203,6 +203,10 @@ class Tailing(RuleBasedStateMachine):
         self.tail.poll(after_s=seconds)
 
     @rule()
+    def settle(self) -> None:
+        self.tail.settle()
+
+    @rule()
     def restart(self) -> None:
         self.tail.stop()
 
@@ -310,6 +314,10 @@ class Container(RuleBasedStateMachine):
     @rule()
     def poll(self) -> None:
         self.tail.poll()
+
+    @rule()
+    def settle(self) -> None:
+        self.tail.settle()
 
     @rule()
     def restart(self) -> None:
