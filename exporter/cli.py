@@ -115,6 +115,12 @@ class _Commands(click.Group):
         except ExporterError as error:
             click.echo(error, err=True)
             sys.exit(EX_CONFIG)
+        except OSError as error:
+            # A file that a person named; the daemon tells of its own.
+            if ctx.invoked_subcommand not in _MODULES or error.filename is None:
+                raise
+            click.echo(f"{error.filename}: {error.strerror}", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

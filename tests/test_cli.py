@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 
 from exporter.cli import EX_CONFIG, main
 
-LOG = Path(__file__).parent / "data" / "litellm.jsonl"
+ROOT = Path(__file__).parent.parent
+LOG = ROOT / "tests" / "data" / "litellm.jsonl"
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -78,3 +79,18 @@ def test_a_format_of_ones_own_is_tried_inside_a_containers_envelope(tmp_path: Pa
     result = invoke("formats", "test", "mine", log, "--config.file", config)
     assert "tiny" in result.output
     assert "1 record(s)" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["alerts", "build", str(ROOT / "rules" / "alerts.yaml"), "--out"],
+        ["dashboards", "build", "--out"],
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    refused = invoke(*command, tmp_path / "taken" / "within")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"{tmp_path}/taken/within")
+    assert refused.stderr.endswith(": Not a directory\n")

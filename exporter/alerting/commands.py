@@ -71,7 +71,11 @@ def build(definitions: Path, out: Path | None, only_check: bool) -> None:
 
 def _made_before(directory: Path) -> dict[str, str]:
     """Files that an earlier build made, by name; others in the directory are left alone."""
-    texts = {path: path.read_text() for path in directory.rglob("*.yaml") if path.is_file()}
+    texts = {
+        path: path.read_text(errors="replace")
+        for path in directory.rglob("*.yaml")
+        if path.is_file()
+    }
     return {
         str(path.relative_to(directory)): text
         for path, text in texts.items()

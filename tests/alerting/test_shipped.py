@@ -40,7 +40,7 @@ def test_a_build_removes_its_own_files_only(tmp_path: Path) -> None:
     shutil.copy(DEFINITIONS, tmp_path)
     out = tmp_path / "prometheus"
     out.mkdir()
-    (out / "mine.yaml").write_text("groups: []\n")
+    (out / "mine.yaml").write_bytes(b"groups: [] # in Latin-1: caf\xe9\n")
     CliRunner().invoke(alerts, ["build", str(tmp_path / "alerts.yaml"), "--out", str(out)])
     text = DEFINITIONS.read_text().replace("name: SeriesFolded", "name: Folded")
     (tmp_path / "alerts.yaml").write_text(text)
