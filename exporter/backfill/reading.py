@@ -2,6 +2,7 @@
 
 import gzip
 import heapq
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ class OldLogs:
                         if offset == begin.offset and number < begin.pieces:
                             continue
                         yield Piece(path, newest, batch.take(rows), after)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise BackfillError(f"{path}: {error}") from error
 
     def _chunks(self, raw: BinaryIO, begin: int) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ class _Backfill:
         self._registry = CollectorRegistry()
         log_metrics = RequestLogMetrics(self._registry)
         self._log = request_log(config, self._prices, store, log_metrics, BACKFILL)
-        self._logged_until = _first_logged(config.request_log_dir)
+        self._log_begins = _first_logged(config.request_log_dir)
         written = store.positions(_HISTORY).get(_WRITTEN, b"").decode()
         self._history = History(task.metrics, self._ledger, STEP_S, written)
         spec = resolve(task.tail.format, config.formats)
@@ -126,8 +127,7 @@ class _Backfill:
     def _add(self, piece: Piece) -> None:
         self._report.requests += len(piece.batch)
         estimate = self._prices.estimate(piece.batch)
-        is_new = piece.batch.start_times() < self._logged_until
-        rows = is_new.nonzero()[0]
+        rows = (piece.batch.start_times() < self._log_begins).nonzero()[0]
         self._log.add(
             self._source, piece.batch.take(rows), None if estimate is None else estimate[rows]
         )
@@ -174,15 +174,18 @@ def _starts(day: OpenDay) -> list[float]:
 
 
 def daemon_began(config: c.Config) -> float | None:
-    """When the daemon's state began, Unix seconds; None if it never ran here."""
+    """When the daemon's state began, Unix seconds; None if it never ran here.
+
+    Raises:
+        BackfillError: the state cannot be read.
+    """
     path = config.state_dir / "state.db"
     if not path.exists():
         return None
-    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    query = "select value from facts where name = 'created'"
     try:
-        found: list[Any] = database.execute(
-            "select value from facts where name = 'created'"
-        ).fetchall()
-    finally:
-        database.close()
-    return float(found[0][0])
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+            ((began,),) = database.execute(query)
+    except (apsw.Error, ValueError) as error:
+        raise BackfillError(f"{path}: {error}; say when the daemon began with --until") from error
+    return float(began)

@@ -168,6 +168,24 @@ def test_what_cannot_be_read_is_told(config: Path, tmp_path: Path) -> None:
     assert backfill(config, config.with_name("absent")).exit_code == 2
 
 
+def test_a_damaged_archive_is_named(config: Path, tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"".join(line(n, BEGAN + n) for n in range(1000))))
+    packed[200:300] = bytes(100)
+    log = tmp_path / "old.jsonl.gz"
+    log.write_bytes(packed)
+    assert f"{log}: " in backfill(config, log).stderr
+
+
+def test_a_state_that_does_not_tell_when_it_began_is_named(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.db").write_bytes(b"no database" * 100)
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(line(1, BEGAN))
+    refused = backfill(config, log).stderr
+    assert refused.startswith(f"{tmp_path}/state/state.db: ")
+    assert "--until" in refused
+
+
 def test_prometheus_serves_the_days_before_the_installation(
     config: Path, tmp_path: Path, promtool: Path, start_prometheus: StartPrometheus
 ) -> None:
