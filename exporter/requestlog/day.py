@@ -6,6 +6,7 @@ with its rows, in the day's own transaction and before the state's: a batch that
 know of after a crash is taken back.
 """
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ import numpy as np
 
 from exporter.errors import StateError
 from exporter.requestlog import blocks
-from exporter.requestlog.columns import BLOCK_ROWS, Rows, joined
-from exporter.requestlog.columns import TEXT_COLUMNS as TEXTS
+from exporter.requestlog.columns import BLOCK_ROWS, TEXT_COLUMNS, Rows, joined
 from exporter.requestlog.ids import ROW_MASK, index_entries
 from exporter.requestlog.names import ATTRIBUTES, KINDS, Dictionary
 
@@ -26,8 +26,7 @@ MOST_SMALL_BLOCKS = 32
 """Blocks that are not full, before they are merged: each costs a search a few reads."""
 
 BUSY_TIMEOUT_MS = 1000
-"""How long a commit waits for a person who looks into the file with a tool, before it fails."""
-
+"""How long to wait for a person who looks into the file with a tool."""
 
 MOST_LOG_BYTES = 64 << 20
 """Of the write-ahead log, which readers may keep SQLite from beginning anew."""
@@ -126,7 +125,8 @@ class DayFile:
         """Take back the rows of the last batch."""
         end = self._rows_before
         with self._database:
-            for block in self._summaries("first + rows > ?", end):
+            where = "first + rows > ? order by first"
+            for block in list(blocks.summaries(self._database, where, end)):
                 kept = blocks.rows_of(self._database, block)[: max(0, end - block.first)]
                 blocks.delete(self._database, block)
                 if len(kept):
@@ -170,18 +170,9 @@ class DayFile:
 
     def _small_blocks(self) -> list[blocks.Block]:
         """Those at the end that are not full, oldest first."""
-        newest = list(
-            blocks.summaries(self._database, f"true order by first desc limit {MOST_SMALL_BLOCKS}")
-        )
-        small = []
-        for block in newest:
-            if block.rows >= BLOCK_ROWS:
-                break
-            small.append(block)
-        return small[::-1]
-
-    def _summaries(self, where: str, *values: int) -> list[blocks.Block]:
-        return list(blocks.summaries(self._database, f"{where} order by first", *values))
+        where = f"true order by first desc limit {MOST_SMALL_BLOCKS}"
+        newest = blocks.summaries(self._database, where)
+        return list(takewhile(lambda block: block.rows < BLOCK_ROWS, newest))[::-1]
 
     def index(self, most_blocks: int) -> None:
         """Index the ids of so many more blocks."""
@@ -189,7 +180,8 @@ class DayFile:
         indexed = self.indexed
         where = "first + rows > ? order by first limit ?"
         for block in blocks.summaries(self._database, where, indexed, most_blocks):
-            for text in blocks.read(self._database, block.first, [TEXTS["request_id"]]).values():
+            ids = [TEXT_COLUMNS["request_id"]]
+            for text in blocks.read(self._database, block.first, ids).values():
                 of_block = index_entries(text, block.first)
                 parts.append(of_block[of_block & ROW_MASK >= self.indexed])
             indexed = block.end

@@ -26,10 +26,11 @@ _TEXTS = frozenset(
 
 _FORMULA_STARTS = frozenset("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001 - full-width ones count too.
 
-
 _QUOTED_MARKS = '",\r\n'
 _QUOTED = re.compile(f"[{_QUOTED_MARKS}]")
 _MOST_REMEMBERED = 1 << 16
+_LONGEST_TRAILER = 64
+"""Bytes, of any format's: so much of an export is held back until its end is known."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -40,9 +41,6 @@ class IncompleteExportError(ExporterError):
 
 class FormatUnavailableError(ExporterError):
     """What a format needs is not installed."""
-
-
-_LONGEST_TRAILER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class ExportFormat:
         yield self.trailer(counted.rows).encode()
 
     def without_trailer(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """What `with_trailer` made as it is without.
+        """What `with_trailer` made, without the trailer.
 
         Raises:
             IncompleteExportError: it has no trailer; all that there was has been given out.

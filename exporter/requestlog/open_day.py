@@ -15,14 +15,12 @@ from exporter.errors import StateError
 from exporter.requestlog import blocks
 from exporter.requestlog.blocks import Block
 from exporter.requestlog.columns import KIND_COLUMN, decoded
-from exporter.requestlog.day import FORMAT
+from exporter.requestlog.day import BUSY_TIMEOUT_MS, FORMAT
 from exporter.requestlog.files import DayName
 from exporter.requestlog.filter import Filter, Selection
 from exporter.requestlog.ids import ROW_MASK, index_range
 from exporter.requestlog.names import ATTRIBUTES, KINDS, LoggedKind
 from exporter.requestlog.table import Table, table
-
-BUSY_TIMEOUT_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
