@@ -1,14 +1,13 @@
-"""What tests of several parts share: waiting, ports, Debian's programs, a real Prometheus."""
+"""What tests of several parts share: Debian's programs, a real Prometheus."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests import waiting
 from tests.counting import MEMORY
 from tests.debian import program
 from tests.prometheus import Prometheus
@@ -18,18 +17,6 @@ class StartPrometheus(Protocol):
     """Starts a Prometheus on the text of a prometheus.yml; it ends with the test."""
 
     def __call__(self, config: str, flags: Sequence[str] = ()) -> Prometheus: ...
-
-
-@pytest.fixture
-def wait_until() -> Callable[..., object]:
-    """`wait_until(condition, limit_s)`; tests.waiting has it with its types."""
-    return waiting.wait_until
-
-
-@pytest.fixture
-def free_port() -> int:
-    """One free TCP port; tests.waiting.free_port gives as many as are wanted."""
-    return waiting.free_port()
 
 
 @pytest.fixture

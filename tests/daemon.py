@@ -101,6 +101,11 @@ class Daemon:
         """What proc(5) has of it."""
         return Path(f"/proc/{self.process.pid}")
 
+    def children(self) -> list[int]:
+        """Process ids of its workers."""
+        found = (self.proc / "task").glob("*/children")
+        return [int(pid) for child in found for pid in child.read_text().split()]
+
     def descriptors(self) -> list[int]:
         """Those that are open."""
         return sorted(int(entry.name) for entry in (self.proc / "fd").iterdir())

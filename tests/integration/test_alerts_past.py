@@ -12,6 +12,7 @@ from exporter.alerting.commands import alerts
 from tests.alerting.rulefiles import told
 from tests.conftest import StartPrometheus
 from tests.prometheus import Prometheus, scrape_config
+from tests.waiting import free_port
 
 HOURS = 6
 DEFINITIONS = """
@@ -118,10 +119,10 @@ def test_an_alert_is_explained_with_its_value_now(past: Prometheus, tmp_path: Pa
     )
 
 
-def test_a_prometheus_that_does_not_answer_is_named(tmp_path: Path, free_port: int) -> None:
+def test_a_prometheus_that_does_not_answer_is_named(tmp_path: Path) -> None:
     file = tmp_path / "alerts.yaml"
     file.write_text(DEFINITIONS)
-    url = f"http://127.0.0.1:{free_port}"
+    url = f"http://127.0.0.1:{free_port()}"
     result = CliRunner().invoke(alerts, ["backtest", str(file), "--prometheus", url])
     assert result.exit_code == 1
     assert str(result.exception).startswith(f"{url}/api/v1/query_range: ")

@@ -52,12 +52,6 @@ def check(daemon: Daemon, gateway: Gateway, directory: Path) -> None:
     counted_and_logged_once(daemon, gateway, directory / "state", LIMIT_S)
 
 
-def workers_of(daemon: Daemon) -> list[int]:
-    """Process ids of the workers that run."""
-    children = Path(f"/proc/{daemon.process.pid}/task").glob("*/children")
-    return [int(pid) for child in children for pid in child.read_text().split()]
-
-
 @pytest.mark.fault("kill -9 of workers")
 @pytest.mark.timeout(900)
 def test_kills_of_any_process_lose_nothing_and_count_nothing_twice(
@@ -72,11 +66,11 @@ def test_kills_of_any_process_lose_nothing_and_count_nothing_twice(
     for _ in range(3):
         with Daemon(config, address=address).wait_ready(LIMIT_S) as daemon:
             time.sleep(moments.uniform(0, 0.3))  # the moment is what is drawn here
-            (worker,) = workers_of(daemon)
+            (worker,) = daemon.children()
             os.kill(worker, signal.SIGKILL)
             wait_until(lambda: not daemon.is_ready(), LIMIT_S, "it to notice")
             daemon.wait_ready(LIMIT_S)
-            assert workers_of(daemon) != [worker]
+            assert daemon.children() != [worker]
             time.sleep(moments.uniform(0, 0.3))
             daemon.process.kill()
     gateway.stop()
@@ -101,7 +95,7 @@ def test_both_processes_have_a_part_and_another_number_of_them_divides_anew(
             gateway.write(path, 50)
         with Daemon(configuration(tmp_path, workers=processes)).wait_ready(LIMIT_S) as daemon:
             check(daemon, gateway, tmp_path)
-            assert len(workers_of(daemon)) == processes - 1
+            assert len(daemon.children()) == processes - 1
             for path in gateway.paths:
                 gateway.write(path, 50)
             check(daemon, gateway, tmp_path)
@@ -154,7 +148,7 @@ def test_a_worker_that_dies_again_and_again_is_told_of_and_its_totals_stay(
         check(daemon, gateway, tmp_path)
         records = daemon.total(RECORDS)
         for deaths in range(1, 4):
-            (worker,) = wait_until(lambda: workers_of(daemon), LIMIT_S, "a worker")
+            (worker,) = wait_until(daemon.children, LIMIT_S, "a worker")
             os.kill(worker, signal.SIGKILL)
             restarts = "llm_gateway_exporter_worker_restarts_total"
             wait_until(lambda: daemon.total(restarts) == deaths, LIMIT_S, "the restart")  # noqa: B023
@@ -171,7 +165,7 @@ def test_a_worker_that_dies_again_and_again_is_told_of_and_its_totals_stay(
 
 def test_workers_end_with_the_main_process(tmp_path: Path, gateway: Gateway) -> None:
     with Daemon(configuration(tmp_path)).wait_ready(LIMIT_S) as daemon:
-        (worker,) = workers_of(daemon)
+        (worker,) = daemon.children()
         daemon.process.kill()
         daemon.process.wait()
         wait_until(lambda: not Path(f"/proc/{worker}/exe").exists(), LIMIT_S, "the worker's end")

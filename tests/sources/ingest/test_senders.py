@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon
+from tests.setup import REQUESTS
 from tests.waiting import wait_until
 
 CONFIG = "state_dir: {state}\nsources: [{{name: push, ingest: {{}}}}]\n"
-REQUESTS = "llm_gateway_requests_total"
 
 KONG = {
     "request": {"id": "kong-1", "method": "POST", "uri": "/v1/chat", "headers": {}},

@@ -10,7 +10,6 @@ from tests.sources.proxy.upstreams import Received, Upstream, Wire, answering, s
 from tests.waiting import wait_until
 
 CHAT = "/v1/chat/completions"
-REQUESTS = "llm_gateway_requests_total"
 ANSWER = b'{"model": "m", "choices": [], "usage": {"prompt_tokens": 42, "completion_tokens": 7}}'
 EVENTS = [
     *(b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(10)),

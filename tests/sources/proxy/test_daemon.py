@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from tests.daemon import Daemon
-from tests.sources.proxy.edge import ANSWER, EVENTS, REQUESTS, Edge, reload
+from tests.setup import REQUESTS
+from tests.sources.proxy.edge import ANSWER, EVENTS, Edge, reload
 from tests.waiting import free_port, wait_until
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.requestlog.filter import Filter
-from exporter.requestlog.search import RequestSearch
 from tests.daemon import Daemon
-from tests.sources.proxy.edge import ANSWER, CHAT, EVENTS, REQUESTS, Edge, reload
+from tests.setup import REQUESTS, all_logged, counts
+from tests.sources.proxy.edge import ANSWER, CHAT, EVENTS, Edge, reload
 from tests.sources.proxy.upstreams import (
     STREAM_HEAD,
     Loop,
@@ -97,6 +96,12 @@ def edge(tmp_path: Path, upstream: Upstream) -> Edge:
     return Edge(tmp_path, upstream, free_port(), workers=2)
 
 
+@pytest.fixture
+def daemon(edge: Edge) -> Iterator[Daemon]:
+    with Daemon(edge.file).wait_ready(LIMIT_S) as running:
+        yield running
+
+
 class Stream:
     """A streamed answer under way in one of the daemon's processes."""
 
@@ -128,8 +133,7 @@ def only(pid: int, daemon: Daemon) -> Iterator[None]:
 
 
 def worker_of(daemon: Daemon) -> int:
-    children = Path(f"/proc/{daemon.process.pid}/task").glob("*/children")
-    (worker,) = [int(pid) for child in children for pid in child.read_text().split()]
+    (worker,) = daemon.children()
     return worker
 
 
@@ -138,12 +142,6 @@ def ask(edge: Edge, method: str, path: str) -> None:
         body = '{"model": "wan-video", "input": {"prompt": "x"}}' if method == "POST" else None
         connection.request(method, path, body)
         assert connection.getresponse().status == 200
-
-
-def counts(daemon: Daemon, requests: int) -> None:
-    """So many requests are counted in the end, and no more."""
-    wait_until(lambda: daemon.total(REQUESTS) >= requests, LIMIT_S, "the last commit")
-    assert daemon.total(REQUESTS) == requests
 
 
 @pytest.mark.timeout(600)
@@ -156,7 +154,7 @@ def test_every_process_serves_and_together_they_are_one_exporter(
         for pid in (main, worker):
             with only(pid, daemon):
                 assert edge.ask() == ANSWER
-        counts(daemon, 2)
+        counts(daemon, 2, LIMIT_S)
         for pid, left in ((main, 900), (worker, 7), (main, 500)):
             model.left = left
             with only(pid, daemon):
@@ -164,14 +162,14 @@ def test_every_process_serves_and_together_they_are_one_exporter(
                 streams.append(Stream(edge.port))
             wait_until(lambda: daemon.total(LEFT) == left, LIMIT_S, "the newest word")  # noqa: B023
         wait_until(lambda: daemon.total(ACTIVE) == 3, LIMIT_S, "all streams in the gauge")
-        counts(daemon, 5)
+        counts(daemon, 5, LIMIT_S)
         for beginner, asker in ((main, worker), (worker, main), (worker, worker)):
             with only(beginner, daemon):
                 ask(edge, "POST", VIDEO)
             with only(asker, daemon):
                 ask(edge, "GET", "/api/v1/tasks/t-1")
                 ask(edge, "GET", "/api/v1/tasks/t-1")
-            counts(daemon, requests := int(daemon.total(REQUESTS)) + 1)
+            counts(daemon, requests := int(daemon.total(REQUESTS)) + 1, LIMIT_S)
         assert requests == 8
         assert daemon.total("llm_gateway_usage_total", unit="second") == 15
         daemon.process.send_signal(signal.SIGTERM)
@@ -180,12 +178,10 @@ def test_every_process_serves_and_together_they_are_one_exporter(
         assert [stream.rest() for stream in streams] == [b"".join(EVENTS)] * 3
         assert daemon.process.wait(LIMIT_S) == 0
     with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
-        counts(daemon, 11)
+        counts(daemon, 11, LIMIT_S)
         assert daemon.total("llm_gateway_tokens_total", gen_ai_token_type="input") == 8 * 42
         assert daemon.total(REQUESTS, http_response_status_code="200") == 11
-    logged = [
-        r for t in RequestSearch(edge.state / "requests").export(Filter()) for r in t.requests()
-    ]
+    logged = all_logged(edge.state)
     assert len({request.request_id for request in logged}) == len(logged) == 11
     parts = {path.name.split(".")[1] for path in (edge.state / "requests").glob("*.db")}
     assert parts == {"db", "worker-1"}
@@ -202,29 +198,28 @@ def accepts(port: int) -> bool:
 @pytest.mark.fault("kill -9 of a worker that serves a proxy")
 @pytest.mark.timeout(600)
 def test_a_worker_that_is_killed_takes_its_own_requests_with_it_and_no_others(
-    edge: Edge, model: Model, upstream: Upstream
+    edge: Edge, daemon: Daemon, model: Model, upstream: Upstream
 ) -> None:
-    with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
-        main, worker = daemon.process.pid, worker_of(daemon)
-        with only(main, daemon):
-            whole = Stream(edge.port)
-        with only(worker, daemon):
-            assert edge.ask() == ANSWER
-            cut = Stream(edge.port)
-        counts(daemon, 1)
-        wait_until(lambda: daemon.total(ACTIVE) == 2, LIMIT_S, "both streams")
-        os.kill(worker, signal.SIGKILL)
-        assert [edge.ask() for _ in range(20)] == [ANSWER] * 20
-        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            cut.rest()
-        wait_until(lambda: daemon.total(ACTIVE) == 1, LIMIT_S, "the gauge to fall")
-        wait_until(lambda: daemon.total("llm_gateway_exporter_worker_restarts_total") == 1, LIMIT_S)
-        daemon.wait_ready(LIMIT_S)
-        with only(worker_of(daemon), daemon):
-            assert edge.ask() == ANSWER
-        upstream.loop.run(model.release())
-        assert whole.rest() == b"".join(EVENTS)
-        counts(daemon, 23)
+    main, worker = daemon.process.pid, worker_of(daemon)
+    with only(main, daemon):
+        whole = Stream(edge.port)
+    with only(worker, daemon):
+        assert edge.ask() == ANSWER
+        cut = Stream(edge.port)
+    counts(daemon, 1, LIMIT_S)
+    wait_until(lambda: daemon.total(ACTIVE) == 2, LIMIT_S, "both streams")
+    os.kill(worker, signal.SIGKILL)
+    assert [edge.ask() for _ in range(20)] == [ANSWER] * 20
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        cut.rest()
+    wait_until(lambda: daemon.total(ACTIVE) == 1, LIMIT_S, "the gauge to fall")
+    wait_until(lambda: daemon.total("llm_gateway_exporter_worker_restarts_total") == 1, LIMIT_S)
+    daemon.wait_ready(LIMIT_S)
+    with only(worker_of(daemon), daemon):
+        assert edge.ask() == ANSWER
+    upstream.loop.run(model.release())
+    assert whole.rest() == b"".join(EVENTS)
+    counts(daemon, 23, LIMIT_S)
 
 
 class Client(threading.Thread):
@@ -260,35 +255,32 @@ class Client(threading.Thread):
 
 @pytest.mark.timeout(600)
 def test_a_reload_reaches_all_processes_and_refuses_no_client(
-    edge: Edge, model: Model, upstream: Upstream, other: Upstream
+    edge: Edge, daemon: Daemon, model: Model, upstream: Upstream, other: Upstream
 ) -> None:
-    with Daemon(edge.file).wait_ready(LIMIT_S) as daemon:
-        processes = daemon.process.pid, worker_of(daemon)
-        streams = []
-        for pid in processes:
-            with only(pid, daemon):
-                streams.append(Stream(edge.port))
-        client = Client(edge)
-        client.start()
-        wait_until(lambda: client.answered > 10, LIMIT_S, "some answers")
-        edge.write("labels: {attributes: [team]}\n")  # The proxies are others, their port is not.
-        reload(daemon)
-        port = edge.port
-        edge.write(port=int(daemon.address.rpartition(":")[2]))
-        daemon.process.send_signal(signal.SIGHUP)
-        edge.port = port
-        loaded = "llm_gateway_exporter_config_last_reload_successful"
-        wait_until(
-            lambda: daemon.total(loaded) == 0, LIMIT_S, "the refusal of a port that is taken"
-        )
-        answered = client.stop()
-        edge.write(port=free_port(), upstream=other)
-        reload(daemon)
-        assert not accepts(port)
-        for pid in processes:
-            with only(pid, daemon):
-                assert edge.ask() == ANSWER
-        assert len(other.received) == 2
-        upstream.loop.run(model.release())
-        assert [stream.rest() for stream in streams] == [b"".join(EVENTS)] * 2
-        counts(daemon, answered + 4)
+    processes = daemon.process.pid, worker_of(daemon)
+    streams = []
+    for pid in processes:
+        with only(pid, daemon):
+            streams.append(Stream(edge.port))
+    client = Client(edge)
+    client.start()
+    wait_until(lambda: client.answered > 10, LIMIT_S, "some answers")
+    edge.write("labels: {attributes: [team]}\n")  # The proxies are others, their port is not.
+    reload(daemon)
+    port = edge.port
+    edge.write(port=int(daemon.address.rpartition(":")[2]))
+    daemon.process.send_signal(signal.SIGHUP)
+    edge.port = port
+    loaded = "llm_gateway_exporter_config_last_reload_successful"
+    wait_until(lambda: daemon.total(loaded) == 0, LIMIT_S, "the refusal of a port that is taken")
+    answered = client.stop()
+    edge.write(port=free_port(), upstream=other)
+    reload(daemon)
+    assert not accepts(port)
+    for pid in processes:
+        with only(pid, daemon):
+            assert edge.ask() == ANSWER
+    assert len(other.received) == 2
+    upstream.loop.run(model.release())
+    assert [stream.rest() for stream in streams] == [b"".join(EVENTS)] * 2
+    counts(daemon, answered + 4, LIMIT_S)
