@@ -17,7 +17,7 @@ from exporter.config import Config, Price, SourceConfig, TailConfig, config_sche
 from exporter.documents import Section, load
 from exporter.errors import DocumentError, Problem
 from exporter.formats import builtin_names
-from exporter.formats.spec import Fields
+from exporter.formats.fields import Fields
 from exporter.quantities import Duration, Size
 from exporter.vocabulary import REQUEST_DURATION, TOKEN_USAGE
 from exporter.yaml_tree import Steps

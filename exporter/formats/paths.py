@@ -12,14 +12,12 @@ _START = re.compile(f"{_FIRST}|{_QUOTED}")
 _STEP = re.compile(rf"\.{_FIRST}|{_QUOTED}|{_INDEX}")
 
 
-def parse_path(text: str, *, flat: bool = False) -> Path:
-    """The path's steps; with `flat`, the whole text is one key, dots and all.
+def parse_path(text: str) -> Path:
+    """The path's steps.
 
     Raises:
         ValueError: the text is no path.
     """
-    if flat:
-        return (text,)
     steps: list[str | int] = []
     position = 0
     while position < len(text) or not steps:

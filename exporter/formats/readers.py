@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from exporter.formats import values
+from exporter.formats.fields import Condition, Number, Scalar, Text, Time
 from exporter.formats.lines import SCALARS, Column, Use, Wanted
 from exporter.formats.operations import OPERATIONS
 from exporter.formats.paths import Path, parse_path
-from exporter.formats.spec import Condition, FormatSpec, Number, Scalar, Text, Time
+from exporter.formats.spec import FormatSpec
 from exporter.record import Numbers
 
 RawKey: TypeAlias = tuple[Any, ...]
@@ -87,10 +88,8 @@ class Compiler:
 
         return texts
 
-    def figures(self, field: Number | None) -> FigureReader:
+    def figures(self, field: Number) -> FigureReader:
         """A column of figures in the record's unit, NaN where absent, infinite where broken."""
-        if field is None:
-            return lambda columns, rows: np.full(rows, np.nan)
         if field.path is not None:
             read = self._figures_at(field.path, field)
         else:

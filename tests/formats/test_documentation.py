@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from exporter.cli import main
 from exporter.config import load_config
 from exporter.formats import builtin, builtin_names, lines
-from exporter.formats.coherence import paths_of
-from exporter.formats.spec import Condition, Fields, FormatSpec, Number, Text, Time
+from exporter.formats.fields import Condition, Fields, Number, Text, Time
+from exporter.formats.spec import FormatSpec, paths_of
 from exporter.yaml_tree import parse
 from tests.formats.reading import named, record
 

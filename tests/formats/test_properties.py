@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.formats import builtin, builtin_names
-from exporter.formats.coherence import paths_of
 from exporter.formats.compile import Decoder
 from exporter.formats.paths import Path, parse_path
-from exporter.formats.spec import FormatSpec
+from exporter.formats.spec import FormatSpec, paths_of
 from exporter.record import Kinds, Outcome, Record
 from tests.formats.samples import SAMPLES
 
