@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -134,32 +134,14 @@ def main() -> None:
 @_serving
 def run(config_file: Path, **serving: Any) -> None:
     """Run the daemon."""
-    _run(config_file, **serving)
+    _run(config_file, serving)
 
 
-def _run(
-    config_file: Path,
-    listen: tuple[str, ...],
-    web_config: Path | None,
-    enable_lifecycle: bool,
-    open_metrics: bool,
-    allowed_hosts: tuple[str, ...],
-    log_level: logs.Level,
-    log_format: logs.Format,
-) -> None:
+def _run(config_file: Path, serving: Mapping[str, Any]) -> None:
     from exporter.daemon import Daemon, Options
 
-    logs.configure(log_level, log_format)
-    options = Options(
-        config_file,
-        listen,
-        web_config,
-        enable_lifecycle,
-        open_metrics,
-        allowed_hosts,
-        log_level,
-        log_format,
-    )
+    options = Options(config_file, **serving)
+    logs.configure(options.log_level, options.log_format)
     Daemon(options).run()
 
 
@@ -172,9 +154,15 @@ def _run(
     show_default=True,
     help="Where the made-up gateway writes its log, and the daemon keeps its state.",
 )
-@click.option("--rate", default=20.0, show_default=True, help="Requests per second.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Requests per second.",
+)
 @_serving
-def demo_command(directory: Path, rate: float, listen: tuple[str, ...], **serving: Any) -> None:
+def demo_command(directory: Path, rate: float, **serving: Any) -> None:
     """Run the daemon on a made-up gateway's log, for a first look."""
     directory.mkdir(parents=True, exist_ok=True)
     directory = directory.absolute()
@@ -184,10 +172,10 @@ def demo_command(directory: Path, rate: float, listen: tuple[str, ...], **servin
     traffic = threading.Thread(
         target=demo.write_traffic, args=(directory / demo.LOG_NAME, rate, 1, stop), daemon=True
     )
-    click.echo(demo.greeting(directory, listen[0]), nl=False)
+    click.echo(demo.greeting(directory, serving["listen"][0]), nl=False)
     traffic.start()
     try:
-        _run(config_file, listen, **serving)
+        _run(config_file, serving)
     finally:
         stop.set()
         traffic.join()

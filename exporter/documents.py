@@ -120,8 +120,7 @@ def sound(section: M, findings: Iterable[Finding]) -> M:
 
 def exactly_one(data: object, *keys: str) -> Iterator[Finding]:
     """A finding unless `data` has one of `keys`, and one only."""
-    wanted = f"exactly one of {', '.join(keys)}" if len(keys) > 1 else keys[0]
-    return _some_of(data, keys, wanted, most=1)
+    return _some_of(data, keys, f"exactly one of {', '.join(keys)}", most=1)
 
 
 def at_least_one(data: object, *keys: str) -> Iterator[Finding]:

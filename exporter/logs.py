@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Literal
 
@@ -80,6 +81,14 @@ def render_logfmt(event: EventDict) -> str:
 def render_json(event: EventDict) -> str:
     """One JSON object in ASCII; a value that JSON does not know is written as its text."""
     return json.dumps(event, default=str)
+
+
+def error_text(error: Exception) -> str:
+    """What the system says of an error, else where it happened: other texts may quote a request."""
+    if isinstance(error, OSError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
 
 
 def _logfmt_value(value: object) -> str:

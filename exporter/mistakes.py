@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.yaml_tree import Steps
@@ -226,8 +226,7 @@ def _is_called(member: object, label: int | str) -> bool:
 
 def _is_secret(step: int | str, types: Sequence[object]) -> bool:
     return (isinstance(step, str) and _SECRET_NAME.fullmatch(step) is not None) or any(
-        isinstance(each, type) and issubclass(each, Confidential | SecretStr | SecretBytes)
-        for each in types
+        isinstance(each, type) and issubclass(each, Confidential | SecretStr) for each in types
     )
 
 

@@ -8,7 +8,6 @@ again before anything more is read: it is neither lost nor counted twice.
 
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ import structlog
 from exporter.accounting import Accountant
 from exporter.formats.compile import Decoded, Decoder
 from exporter.ledger import Change, Ledger, PlacedExemplar
+from exporter.logs import error_text
 from exporter.prices import Prices
-from exporter.record import Kinds
+from exporter.record import Kinds, Numbers
 from exporter.requestlog.log import RequestLog
 from exporter.selfmetrics import PipelineMetrics
 from exporter.sources import Block, Source
@@ -182,8 +182,9 @@ class Pipeline:
                 self._sum(feed, told.data)
                 size += len(told.data)
             else:
-                self._log(feed, told)
-                self._add(feed, told)
+                estimate = self._prices.estimate(told.batch)
+                self._log(feed, told, estimate)
+                self._add(feed, told, estimate)
             if len(self._kinds) > MOST_KINDS:
                 break
         return size
@@ -201,19 +202,20 @@ class Pipeline:
             raise TypeError(f"source {feed.source.name} yields lines, and has no decoder of them")
         try:
             decoded = feed.decoder.decode(data)
-            self._log(feed, decoded)  # Here, for it reads the times, in which a line may be wrong.
+            estimate = self._prices.estimate(decoded.batch)
+            # Here, for it reads the times, in which a line may be wrong.
+            self._log(feed, decoded, estimate)
         except Exception as error:
             self._decoder_failed(feed, data, error)
             return
-        self._add(feed, decoded)
+        self._add(feed, decoded, estimate)
 
-    def _log(self, feed: Feed, decoded: Decoded) -> None:
+    def _log(self, feed: Feed, decoded: Decoded, estimate: Numbers | None) -> None:
         if self._request_log is not None:
-            estimate = self._prices.estimate(decoded.batch)
             self._request_log.add(feed.source.name, decoded.batch, estimate)
 
-    def _add(self, feed: Feed, decoded: Decoded) -> None:
-        self._tally.add(decoded.batch, self._prices.estimate(decoded.batch))
+    def _add(self, feed: Feed, decoded: Decoded, estimate: Numbers | None) -> None:
+        self._tally.add(decoded.batch, estimate)
         lines = self._lines[feed.source.name]
         lines.read += decoded.lines
         lines.skipped += decoded.skipped
@@ -269,7 +271,9 @@ class Pipeline:
         if feed.source.name not in self._failing:
             self._failing.add(feed.source.name)
             log.error(
-                "source failed: it is tried again", source=feed.source.name, error=_told(error)
+                "source failed: it is tried again",
+                source=feed.source.name,
+                error=error_text(error),
             )
 
     def _decoder_failed(self, feed: Feed, data: bytes, error: Exception) -> None:
@@ -279,10 +283,10 @@ class Pipeline:
             for line in lines:
                 self._sum(feed, line + b"\n")
             return
-        told = _told(error)
-        if told not in self._failing:
-            self._failing.add(told)
-            log.error("decoder failed: the line is rejected", source=feed.source.name, error=told)
+        text = error_text(error)
+        if text not in self._failing:
+            self._failing.add(text)
+            log.error("decoder failed: the line is rejected", source=feed.source.name, error=text)
         self._lines[feed.source.name].read += 1
         self._lines[feed.source.name].rejected[DECODER_FAILED] += 1
 
@@ -312,11 +316,3 @@ class Pipeline:
             for reason, count in lines.rejected.items():
                 metrics.rejected.labels(source, reason).inc(count)
             self._lines[source] = _Lines()
-
-
-def _told(error: Exception) -> str:
-    """What an error of the system says, else where it happened: other texts may quote a line."""
-    if isinstance(error, OSError):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"

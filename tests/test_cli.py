@@ -94,3 +94,8 @@ def test_a_file_that_cannot_be_written_is_named(command: list[str], tmp_path: Pa
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"{tmp_path}/taken/within")
     assert refused.stderr.endswith(": Not a directory\n")
+
+
+def test_a_demo_without_requests_is_refused(tmp_path: Path) -> None:
+    demo = ("demo", "--dir", tmp_path, "--web.listen-address", "nowhere")
+    assert invoke(*demo, "--rate", "0").exit_code == 2

@@ -53,7 +53,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """What demo-traffic.yaml holds; `teams` are the key aliases of each."""
+    """What traffic.yaml holds; `teams` are the key aliases of each."""
 
     models: tuple[Model, ...]
     failures: tuple[Failure, ...]

@@ -50,9 +50,7 @@ class RotatedLog:
         self._size = os.fstat(self._file).st_size
 
 
-def write_traffic(
-    path: Path, rate: float, seed: int, stop: Event, rotate_bytes: int = ROTATE_BYTES
-) -> None:
+def write_traffic(path: Path, rate: float, seed: int, stop: Event) -> None:
     """Append requests to a log as they finish, until told to stop; a new log begins in the past.
 
     Args:
@@ -60,14 +58,13 @@ def write_traffic(
         rate: requests per second, averaged over a day.
         seed: what the traffic is drawn from, together with the time of the start.
         stop: set it to end this within moments.
-        rotate_bytes: the log is rotated before it grows beyond these.
 
     Raises:
         OSError: the log cannot be written.
     """
     began, clock = time.time(), time.monotonic()
     start = began if path.exists() else began - BACKFILL / rate
-    with RotatedLog(path, rotate_bytes) as log:
+    with RotatedLog(path, ROTATE_BYTES) as log:
         for request in Traffic(seed, start, rate).requests():
             ahead_s = request.end - began - (time.monotonic() - clock)
             if stop.wait(max(0, ahead_s)):

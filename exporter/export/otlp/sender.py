@@ -2,7 +2,6 @@
 
 import random
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +10,7 @@ import structlog
 from exporter.export.otlp.metrics import DestinationMetrics
 from exporter.export.otlp.settings import Destination
 from exporter.export.otlp.transport import DeliveryError, Transport
+from exporter.logs import error_text
 
 log = structlog.get_logger(__name__)
 
@@ -99,9 +99,7 @@ class Sender:
         except DeliveryError as error:
             return self._failed(error)
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
-            failure = DeliveryError("internal", str(error) if isinstance(error, OSError) else place)
+            failure = DeliveryError("internal", error_text(error))
             self._metrics.failed(failure)
             return self._failed(failure)
         if self._retry_s:

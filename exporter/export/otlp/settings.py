@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 from exporter.documents import Secret
 from exporter.errors import ExporterError
 from exporter.export.otlp.config import OtlpConfig
-from exporter.quantities import Duration
 
 Signal = Literal["metrics", "logs"]
 Protocol = Literal["grpc", "http/protobuf"]
@@ -199,7 +198,7 @@ class _Variables:
             raise ExporterError(
                 f'environment variable {variable}: expected milliseconds; found "{value}"'
             )
-        return float(Duration(int(value) / 1000))
+        return int(value) / 1000
 
     def headers(self) -> dict[str, str]:
         """`a=b,c=d`, values percent-encoded, as W3C Baggage has them."""
