@@ -3,9 +3,10 @@
 import html
 import platform
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from string import Template
 
 import apsw
@@ -86,13 +87,22 @@ STYLESHEETS = ("colours.css", "style.css")
 """Colours are those of all pages."""
 
 
-def stylesheet(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler of one of them."""
+def stylesheet(name: str) -> web.RouteDef:
+    """The route of one of them."""
+    return static_file(_STATIC / name, "text/css")
+
+
+def static_file(file: Traversable, content_type: str) -> web.RouteDef:
+    """The route of a file of the pages', which browsers ask for again after an upgrade."""
 
     async def serve(_request: web.Request) -> web.Response:
-        return web.Response(text=(_STATIC / name).read_text("utf-8"), content_type="text/css")
+        return web.Response(
+            text=file.read_text("utf-8"),
+            content_type=content_type,
+            headers={"Cache-Control": "no-cache"},
+        )
 
-    return serve
+    return web.get(f"/static/{file.name}", serve)
 
 
 _NO_SOURCES = '<tr><td colspan="4">No source is configured.</td></tr>'

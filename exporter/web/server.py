@@ -89,7 +89,7 @@ class WebServer:
         app.add_routes(
             [
                 web.get("/", self._landing.handle),
-                *(web.get(f"/static/{name}", pages.stylesheet(name)) for name in pages.STYLESHEETS),
+                *map(pages.stylesheet, pages.STYLESHEETS),
                 web.post("/-/reload", self._serve_reload),
                 web.put("/-/reload", self._serve_reload),
             ]

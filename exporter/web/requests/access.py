@@ -14,11 +14,17 @@ import msgspec
 from multidict import MultiDict
 
 from exporter.errors import ExporterError
-from exporter.requestlog.exports import EXPORT_FORMATS, RAW_CSV, CountedTables
+from exporter.requestlog.exports import EXPORT_FORMATS, CountedTables
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.request import LoggedRequest
 from exporter.requestlog.search import RequestSearch
-from exporter.web.requests.api import ModelCounts, RequestPage, page_of, request_of
+from exporter.web.requests.api import (
+    ModelCounts,
+    RequestPage,
+    export_format,
+    page_of,
+    request_of,
+)
 from exporter.web.requests.problem import Problem, ProblemError, told
 from exporter.web.requests.query import FILTER_PARAMETERS, Query
 
@@ -93,7 +99,7 @@ class FilesAccess:
         self, parameters: Parameters, format_name: str, columns: Sequence[str], raw: bool
     ) -> Iterator[tuple[bytes, int]]:
         tables = CountedTables(self._search.export(self._wanted(parameters)))
-        export = RAW_CSV if raw and format_name == "csv" else EXPORT_FORMATS[format_name]
+        export = export_format(format_name, raw=raw)
         try:
             for chunk in export.chunks(tables, columns):
                 yield chunk, tables.rows

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import wraps
@@ -33,6 +33,7 @@ from exporter.web.requests.query import (
     FILTER_PARAMETERS,
     MOST_CHARACTERS,
     Query,
+    one_of,
     short_text,
     whole_number,
 )
@@ -84,8 +85,8 @@ class ModelCounts(msgspec.Struct, frozen=True):
     ]
 
 
-def _told(handler: Handler) -> Handler:
-    """What goes wrong as problems."""
+def _with_problems(handler: Handler) -> Handler:
+    """The handler, with what goes wrong in it told as a problem."""
 
     @wraps(handler)
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -115,10 +116,10 @@ class RequestApi:
     def routes(self) -> list[web.RouteDef]:
         """All of them; none that changes anything."""
         return [
-            web.get("/api/v1/requests", _told(self._list)),
-            web.get("/api/v1/requests/export", _told(self._export), allow_head=False),
-            web.get("/api/v1/requests/{id}", _told(self._show)),
-            web.get("/api/v1/models", _told(self._models)),
+            web.get("/api/v1/requests", _with_problems(self._list)),
+            web.get("/api/v1/requests/export", _with_problems(self._export), allow_head=False),
+            web.get("/api/v1/requests/{id}", _with_problems(self._show)),
+            web.get("/api/v1/models", _with_problems(self._models)),
         ]
 
     def _log(self) -> RequestSearch:
@@ -170,12 +171,12 @@ class RequestApi:
     async def _export(self, request: web.Request) -> web.StreamResponse:
         query = Query(request.query, FILTER_PARAMETERS | {"format", "column", "raw", "trailer"})
         wanted = query.filter()
-        format_name = query.one("format", _one_of(EXPORT_FORMATS), "csv")
+        format_name = query.one("format", one_of(EXPORT_FORMATS), "csv")
         raw, with_trailer = query.flag("raw"), query.flag("trailer")
         columns = query.choices("column", FIELDS) or FIELDS
         query.check()
         search = self._log()
-        export = RAW_CSV if raw and format_name == "csv" else EXPORT_FORMATS[format_name]
+        export = export_format(format_name, raw=raw)
         if self._exports >= MOST_EXPORTS:
             raise ProblemError(
                 429, f"{MOST_EXPORTS} exports are under way.", headers={"Retry-After": "10"}
@@ -249,19 +250,15 @@ def page_of(
     return RequestPage(list(page.requests), following, _time(page.searched_to, wanted), oldest_day)
 
 
+def export_format(name: str, *, raw: bool) -> ExportFormat:
+    """A format of exports; `raw` makes a CSV whose values are as they are."""
+    return RAW_CSV if raw and name == "csv" else EXPORT_FORMATS[name]
+
+
 def request_of(search: RequestSearch, name: str) -> LoggedRequest | None:
     """The newest request that has this id, or the one of this key."""
     found = search.page(Filter(request_id=name[:MOST_CHARACTERS]), 1)
     return found.requests[0] if found.requests else search.get(name)
-
-
-def _one_of(allowed: Sequence[str] | dict[str, ExportFormat]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"expected one of {', '.join(allowed)}")
-        return text
-
-    return read
 
 
 def _json(answer: msgspec.Struct, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,7 +1,6 @@
 """Where the next page goes on, as an opaque text."""
 
 import base64
-import binascii
 import zlib
 
 import msgspec
@@ -41,12 +40,12 @@ def place_of(text: str, wanted: Filter) -> Place:
         found = msgspec.json.decode(data, type=_Cursor)
         if found.file:
             day_name(found.file)
-    except (binascii.Error, msgspec.DecodeError, ValueError) as error:
+        if not 0 <= found.start <= 2**62:
+            raise ValueError(found.start)
+    except ValueError as error:
         raise ValueError("expected a `next` of an answer") from error
     if found.version != _VERSION or found.filter != _fingerprint(wanted):
         raise ValueError("expected a `next` of an answer to the same filter")
-    if not 0 <= found.start <= 2**62:
-        raise ValueError("expected a `next` of an answer")
     return Place(found.start, found.file, found.row)
 
 

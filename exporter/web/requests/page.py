@@ -2,13 +2,14 @@
 
 import html
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from string import Template
 
 from aiohttp import web
 
 from exporter.requestlog.request import FIELDS
+from exporter.web.pages import static_file
 from exporter.web.requests import openapi
 
 _STATIC = files(__package__) / "static"
@@ -49,7 +50,7 @@ class RequestPageFiles:
         return [
             web.get("/requests", self._page),
             web.get("/api/v1/openapi.json", self._openapi),
-            *(web.get(f"/static/{name}", _file(name)) for name in _TYPES),
+            *(static_file(_STATIC / name, type) for name, type in _TYPES.items()),
         ]
 
     async def _page(self, _: web.Request) -> web.Response:
@@ -60,14 +61,3 @@ class RequestPageFiles:
     async def _openapi(self, _: web.Request) -> web.Response:
         text = json.dumps(openapi.document(self._attributes()), indent=2)
         return web.Response(text=text, content_type="application/json")
-
-
-def _file(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def serve(_: web.Request) -> web.Response:
-        return web.Response(
-            text=(_STATIC / name).read_text("utf-8"),
-            content_type=_TYPES[name],
-            headers={"Cache-Control": "no-cache"},
-        )
-
-    return serve

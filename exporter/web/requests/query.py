@@ -59,8 +59,10 @@ class Query:
         self._errors.append(ParameterError(parameter[:100], detail))
 
     def check(self) -> None:
-        """Raises:
-        ProblemError: some are wrong; it names all of them.
+        """Refuse the query if something is wrong.
+
+        Raises:
+            ProblemError: it names all that is.
         """
         if self._errors:
             raise ProblemError(400, "Some parameters are wrong.", self._errors)
@@ -173,6 +175,17 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not low <= int(text) <= high:
             raise ValueError(f"expected a number from {low} to {high}")
         return int(text)
+
+    return read
+
+
+def one_of(allowed: Collection[str]) -> Callable[[str], str]:
+    """A reader of texts that are among these."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"expected one of {', '.join(allowed)}")
+        return text
 
     return read
 
