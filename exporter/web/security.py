@@ -24,8 +24,8 @@ from pydantic_core import PydanticCustomError
 from exporter.documents import Section, load
 from exporter.errors import DocumentError
 from exporter.mistakes import FINDING
+from exporter.tls import TlsServer, server_context
 from exporter.web.selfmetrics import WebMetrics
-from exporter.web.tls import TlsServer, server_context
 
 _log = structlog.get_logger(__name__)
 

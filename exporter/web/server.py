@@ -10,13 +10,14 @@ from aiohttp import StreamReader, web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from exporter.listener import Limits, Listener
+from exporter.tls import certificate_names
 from exporter.web import pages
+from exporter.web.connection import Connection
 from exporter.web.exposition import Exposition, Scrapes
 from exporter.web.hosts import AllowedHosts
-from exporter.web.listener import Connection, Limits, Listener
 from exporter.web.security import BasicAuth, WatchedPolicy
 from exporter.web.selfmetrics import WebMetrics
-from exporter.web.tls import certificate_names
 
 _log = structlog.get_logger(__name__)
 

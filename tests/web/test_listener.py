@@ -10,8 +10,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from exporter import logs
+from exporter.listener import ListenError, open_socket
 from exporter.web import Limits, WebServer
-from exporter.web.listener import ListenError, open_socket
 from tests.waiting import wait_until
 from tests.web.serving import (
     FixedExposition,

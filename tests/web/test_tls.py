@@ -9,8 +9,8 @@ import trustme
 import yaml
 from prometheus_client import CollectorRegistry
 
+from exporter.tls import CipherSuite, certificate_names
 from exporter.web import Limits
-from exporter.web.tls import CipherSuite, certificate_names
 from tests.waiting import wait_until
 from tests.web.certificates import Authority, certificate_in_use
 from tests.web.serving import FixedExposition, Serve, closing_connection, read_to_end, request

@@ -9,12 +9,12 @@ from typing import cast
 import httptools
 import structlog
 
+from exporter.listener import ConnectionMetrics, Limits
 from exporter.sources.proxy.errors import InvalidBodyError
 from exporter.sources.proxy.headers import lines
 from exporter.sources.proxy.heads import plain_answer
 from exporter.sources.proxy.peer import MOST_BYTES, Peer, TooLongError
 from exporter.sources.proxy.request import Request
-from exporter.web.listener import ConnectionMetrics, Limits
 
 log = structlog.get_logger(__name__)
 

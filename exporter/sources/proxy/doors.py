@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from exporter.listener import BACKLOG, ListenError, open_socket
 from exporter.sources.proxy.config import ProxyConfig
-from exporter.web.listener import BACKLOG, ListenError, open_socket
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from exporter.errors import DocumentError, ExporterError
+from exporter.listener import Limits, Listener
 from exporter.record import Record
 from exporter.sources.inbox import Inbox
 from exporter.sources.proxy.backlog import Backlog
@@ -20,8 +21,7 @@ from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.target import targets
 from exporter.sources.proxy.tasks import Tasks
 from exporter.sources.proxy.watch import Books
-from exporter.web.listener import Limits, Listener
-from exporter.web.tls import TlsServer, server_context
+from exporter.tls import TlsServer, server_context
 
 log = structlog.get_logger(__name__)
 

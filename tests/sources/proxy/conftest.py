@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from exporter.listener import open_socket
 from exporter.record import Record
 from exporter.sources.inbox import Inbox
 from exporter.sources.proxy.config import ProxyConfig
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.server import ProxyServer
 from exporter.sources.proxy.tasks import TaskBook, Tasks
-from exporter.web.listener import open_socket
 from tests.sources.proxy.edge import Edge, answer
 from tests.sources.proxy.upstreams import Answer, Loop, Upstream
 from tests.waiting import free_port, wait_until

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from exporter.listener import ListenError
 from exporter.sources.proxy.config import ProxyConfig
 from exporter.sources.proxy.doors import Doors, Sockets, WantedProxy
-from exporter.web.listener import ListenError
 from tests.waiting import free_port
 
 

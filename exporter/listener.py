@@ -1,19 +1,14 @@
-"""Listening sockets and connections: how many, how long, and by which certificate."""
+"""Listening sockets: how many connections may stand, how long, and by which certificate."""
 
 import asyncio
 import errno
-import logging
 import socket
 import ssl
-import sys
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import structlog
-from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
 from prometheus_client import Counter
 
 from exporter.errors import ExporterError
@@ -23,7 +18,7 @@ _log = structlog.get_logger(__name__)
 _ACCEPT_RETRY_S = 0.2
 BACKLOG = 512
 """Connections that the kernel holds until they are accepted; beyond, clients wait a second."""
-_LINGER_S = 1
+LINGER_S = 1
 """For the rest of an unwanted body, as many a client reads its answer only when all is sent; in the
 end, for the handshakes under way."""
 
@@ -64,92 +59,6 @@ class ConnectionMetrics(Protocol):
 
 class ListenError(ExporterError):
     """An address cannot be listened at."""
-
-
-class Connection(web.RequestHandler):
-    """One client's connection; bears with slow clients for a while, and answers malformed ones."""
-
-    def __init__(
-        self,
-        server: web.Server,
-        limits: Limits,
-        metrics: ConnectionMetrics,
-        dress: Callable[[MutableMapping[str, str]], None],
-    ) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            keepalive_timeout=limits.head_s,
-            lingering_time=_LINGER_S,
-            max_headers=limits.headers,
-            max_line_size=limits.header_bytes,
-            max_field_size=limits.header_bytes,
-            access_log_class=_AccessLog,
-            access_log=logging.getLogger(__name__),
-        )
-        self._answer_s = limits.answer_s
-        self._metrics = metrics
-        self._dress = dress
-        self._patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # Writing counts as paused until all that was written is on its way. Over TLS, asyncio
-        # takes what is encrypted for sent; there, `head_s` ends the wait for an answer's rest.
-        cast(asyncio.Transport, transport).set_write_buffer_limits(0)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The client does not take what it is sent: that is borne for a while only."""
-        super().pause_writing()
-        if self.transport is not None:
-            self._patience = asyncio.get_running_loop().call_later(
-                self._answer_s, self.transport.abort
-            )
-
-    def resume_writing(self) -> None:
-        self._stop_waiting()
-        super().resume_writing()
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:
-        """What no handler has met; a body that breaks while it is passed over is the client's."""
-        if isinstance(sys.exception(), web.RequestPayloadError):
-            _log.debug("a body is not packed as it says")
-        else:
-            super().log_exception(*args, **kw)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer for what no handler answered; the client learns nothing about the reason."""
-        exc = exc or sys.exception()
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            # The parser's message quotes the request, which may hold a password.
-            _log.debug("a request is not HTTP", error=type(exc).__name__)
-        elif isinstance(exc, ConnectionError):
-            _log.debug("the client left before it had its answer", path=request.path)
-        else:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            self._metrics.requests_failed.inc()
-            _log.error("request failed", method=request.method, path=request.path, exc_info=exc)
-        if request.writer.output_size > 0:
-            raise ConnectionError("part of another answer was sent")
-        response = web.Response(status=status, text=f"{status}: {HTTPStatus(status).phrase}\n")
-        self._dress(response.headers)
-        response.force_close()
-        return response
 
 
 class Standing(Protocol):
@@ -210,7 +119,7 @@ class Listener:
         """Accept no more; connections that stand, or are about to, are the server's."""
         self.stop_accepting()
         if opening := list(self._opening.values()):
-            _, late = await asyncio.wait(opening, timeout=_LINGER_S)
+            _, late = await asyncio.wait(opening, timeout=LINGER_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -229,8 +138,7 @@ class Listener:
             self._loop.call_later(_ACCEPT_RETRY_S, self._accept_again, listening)
             return
         self._failing = False
-        # A connection is in both while it is handed over.
-        standing = len({*self._server.connections, *self._opening})
+        standing = self._standing()
         if standing < self._limits.connections:
             connection = self._connect()
             self._opening[connection] = self._loop.create_task(self._open(accepted, connection))
@@ -242,6 +150,11 @@ class Listener:
             self._full = True
         if standing < self._limits.connections / 2:
             self._full = False
+
+    def _standing(self) -> int:
+        """Connections that there are: one is in both places while it is handed over."""
+        handed_over = self._server.connections
+        return len(handed_over) + sum(each not in handed_over for each in self._opening)
 
     def _accept_again(self, listening: socket.socket) -> None:
         if listening.fileno() >= 0:  # Not closed meanwhile.
@@ -291,26 +204,3 @@ def _bind(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     family, *_, bindable = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return socket.create_server(bindable[:2], family=family, backlog=BACKLOG)
-
-
-class _AccessLog(AbstractAccessLogger):
-    """A line for each request at level debug; without the query, which may name users."""
-
-    @property
-    def enabled(self) -> bool:
-        return self.logger.isEnabledFor(logging.DEBUG)
-
-    def log(
-        self,
-        request: web.BaseRequest,
-        response: web.StreamResponse,
-        time: float,
-    ) -> None:
-        _log.debug(
-            "request served",
-            method=request.method,
-            path=request.path,
-            status=response.status,
-            bytes_sent=response.body_length,
-            duration_s=round(time, 6),
-        )
