@@ -29,6 +29,7 @@ from exporter.documents import (
     exactly_one,
     load,
     texts,
+    under,
 )
 from exporter.export.otlp.config import OtlpConfig, incoherences
 from exporter.formats import builtin_names
@@ -376,18 +377,22 @@ def _incoherences(data: object) -> Iterator[Finding]:
             first = step_text(named[name])
             yield steps, f"expected a name of its own; {quoted(name)} is {first} already"
         named.setdefault(name, steps[:-1])
-    own = data.get("formats") if isinstance(data, Mapping) else None
+    own = under(data, "formats")
     formats = {*builtin_names(), *(own if isinstance(own, Mapping) else ())}
     for steps, name in texts(data, "sources", "*", "tail", "format"):
         if name not in formats:
             yield steps, unknown(f"format {quoted(name)}", name, formats)
+    yield from _unlisted_attributes(data)
+    doors = [
+        ("sources", number, "ingest")
+        for number, source in _sources(data)
+        if under(source, "ingest") is not None
+    ]
+    for door in doors[1:]:
+        first = step_text(doors[0])
+        yield door, f"there is one push door for all senders; it is {first} already"
     paths = texts(data, "sources", "*", "tail", "paths", "*")
     stdin = [steps for steps, path in paths if path == STDIN]
-    yield from _unlisted_attributes(data)
-    doors = list(_sources_of_kind(data, "ingest"))
-    for steps in doors[1:]:
-        first = step_text(doors[0])
-        yield steps, f"there is one push door for all senders; it is {first} already"
     for steps in stdin[1:]:
         yield steps, f"standard input can be read once; it is {step_text(stdin[0])} already"
     yield from incoherences(data)
@@ -397,10 +402,8 @@ def _unlisted_attributes(data: object) -> Iterator[Finding]:
     """Attributes that a proxy is to fill in and that no record has."""
     listed = [name for _, name in texts(data, "labels", "attributes", "*")]
     asked = list(texts(data, "sources", "*", "proxy", "key_fingerprint", "attribute"))
-    sources = data.get("sources") if isinstance(data, Mapping) else None
-    for number, source in enumerate(sources if isinstance(sources, list | tuple) else ()):
-        proxy = source.get("proxy") if isinstance(source, Mapping) else None
-        named = proxy.get("attributes") if isinstance(proxy, Mapping) else None
+    for number, source in _sources(data):
+        named = under(under(source, "proxy"), "attributes")
         place = ("sources", number, "proxy", "attributes")
         names = named if isinstance(named, Mapping) else ()
         asked += [((*place, name), str(name)) for name in names]
@@ -409,8 +412,7 @@ def _unlisted_attributes(data: object) -> Iterator[Finding]:
             yield steps, f"expected one of labels.attributes; found {quoted(name)}"
 
 
-def _sources_of_kind(data: object, kind: str) -> Iterator[Steps]:
-    sources = data.get("sources") if isinstance(data, Mapping) else None
-    for number, source in enumerate(sources if isinstance(sources, list | tuple) else ()):
-        if getattr(source, kind, None) or (isinstance(source, Mapping) and kind in source):
-            yield "sources", number, kind
+def _sources(data: object) -> Iterator[tuple[int, object]]:
+    """Each source that is written, by its number."""
+    sources = under(data, "sources")
+    return enumerate(sources if isinstance(sources, list | tuple) else ())

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -139,6 +139,11 @@ def _some_of(data: object, keys: Sequence[str], wanted: str, most: int) -> Itera
         yield (), f"needs {wanted}; found {found}"
 
 
+def under(data: object, key: str) -> Any:
+    """What stands under a key of a mapping or of a section made of it; None if nothing does."""
+    return data.get(key) if isinstance(data, Mapping) else getattr(data, key, None)
+
+
 def texts(data: object, *keys: str) -> Iterator[tuple[Steps, str]]:
     """Each text under `keys`, where "*" is every entry of a list, whatever else `data` may hold."""
     if not keys:
@@ -148,10 +153,8 @@ def texts(data: object, *keys: str) -> Iterator[tuple[Steps, str]]:
     entries: Iterable[tuple[str | int, object]]
     if keys[0] == "*":
         entries = enumerate(data) if isinstance(data, list | tuple) else ()
-    elif isinstance(data, Mapping):
-        entries = [(keys[0], data.get(keys[0]))]
     else:
-        entries = [(keys[0], getattr(data, keys[0], None))]
+        entries = [(keys[0], under(data, keys[0]))]
     for step, value in entries:
         for steps, text in texts(value, *keys[1:]):
             yield (step, *steps), text

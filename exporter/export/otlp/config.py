@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, model_validator
 
-from exporter.documents import Finding, Secret, Section, checked
+from exporter.documents import Finding, Secret, Section, checked, under
 from exporter.mistakes import quoted, step_text
 from exporter.quantities import Duration, between
 
@@ -91,24 +91,24 @@ class OtlpConfig(Section):
 
 
 def _findings(data: object) -> Iterator[Finding]:
-    if "@" in str(_of(data, "endpoint")):
+    if "@" in str(under(data, "endpoint")):
         yield ("endpoint",), "holds a user or a key, which would be shown; use `headers`"
-    if _of(data, "metrics") is False and not _of(data, "logs"):
+    if under(data, "metrics") is False and not under(data, "logs"):
         yield (), "gets nothing: neither metrics nor logs are true"
-    if _of(data, "protocol") == "grpc" and _path(_of(data, "endpoint")):
+    if under(data, "protocol") == "grpc" and _path(under(data, "endpoint")):
         yield ("endpoint",), "has a path, which gRPC does not know; expected http://host:port"
-    tls = _of(data, "tls")
-    if _of(tls, "key_file") and not _of(tls, "cert_file"):
+    tls = under(data, "tls")
+    if under(tls, "key_file") and not under(tls, "cert_file"):
         yield ("tls", "key_file"), "is a key without a certificate; cert_file is missing"
 
 
 def incoherences(data: object) -> Iterator[Finding]:
     """Where endpoints do not go together with each other, or with the rest of a configuration."""
-    entries = _of(data, "otlp")
-    request_log_is_off = _of(_of(data, "request_log"), "enabled") is False
+    entries = under(data, "otlp")
+    request_log_is_off = under(under(data, "request_log"), "enabled") is False
     titles: dict[str, int] = {}
     for number, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
-        title = str(_of(entry, "name") or _of(entry, "endpoint") or "default")
+        title = str(under(entry, "name") or under(entry, "endpoint") or "default")
         if title in titles:
             first = step_text(("otlp", titles[title]))
             yield (
@@ -116,7 +116,7 @@ def incoherences(data: object) -> Iterator[Finding]:
                 f"expected a name of its own; {quoted(title)} is {first} already",
             )
         titles.setdefault(title, number)
-        if _of(entry, "logs") is True and request_log_is_off:
+        if under(entry, "logs") is True and request_log_is_off:
             yield (
                 ("otlp", number, "logs"),
                 "log records are read from the request log, which is off",
@@ -128,7 +128,3 @@ def _path(url: object) -> str:
         return urlsplit(url).path.strip("/") if isinstance(url, str) else ""
     except ValueError:
         return ""  # Another finding says so.
-
-
-def _of(data: object, key: str) -> Any:
-    return data.get(key) if isinstance(data, Mapping) else getattr(data, key, None)
