@@ -45,7 +45,7 @@ STDIN = "-"
 SOURCE_KINDS = ("tail", "proxy", "ingest")
 """Keys of a source, of which it has exactly one."""
 
-PRICED = (
+PRICE_KEYS = (
     *("input", "output", "cached_input", "cache_creation_input", "reasoning_output"),
     *("image", "second", "character"),
 )
@@ -284,7 +284,7 @@ class Price(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _priced(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        return checked(data, handler, at_least_one(data, *PRICED))
+        return checked(data, handler, at_least_one(data, *PRICE_KEYS))
 
 
 class RequestLogConfig(Section):

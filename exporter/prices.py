@@ -6,15 +6,17 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from exporter.record import SUCCEEDED, Batch, Kind, Kinds, Numbers
-
-_PRICED_ALWAYS = (
-    *("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens"),
-    "reasoning_output_tokens",
+from exporter.record import (
+    SUCCEEDED,
+    TOKEN_COLUMNS,
+    UNIT_COLUMNS,
+    Batch,
+    Kind,
+    Kinds,
+    Numbers,
 )
-_PRICED_IF_SUCCESSFUL = ("images", "seconds", "characters")
 
-PRICED = _PRICED_ALWAYS + _PRICED_IF_SUCCESSFUL
+PRICED = TOKEN_COLUMNS + UNIT_COLUMNS
 """Columns of a batch that a price can stand on."""
 
 
@@ -56,7 +58,7 @@ class Prices:
         per_unit = self._table(batch.kinds)[batch.kind]
         amounts = np.array([getattr(batch.numbers, name) for name in PRICED]).T
         failed = (batch.kinds.traits_of(batch.kind) & SUCCEEDED) == 0
-        amounts[failed, len(_PRICED_ALWAYS) :] = 0
+        amounts[failed, len(TOKEN_COLUMNS) :] = 0
         cost: Numbers = (np.nan_to_num(amounts) * per_unit).sum(axis=1)
         return cost
 

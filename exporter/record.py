@@ -165,6 +165,13 @@ class Columns:
 
 COLUMN_NAMES = tuple(field.name for field in fields(Columns))
 
+TOKEN_COLUMNS = (
+    *("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens"),
+    "reasoning_output_tokens",
+)
+UNIT_COLUMNS = ("images", "seconds", "characters")
+"""They count, and cost, of successful requests only; tokens of a failed one were used as well."""
+
 LARGEST_FIGURE = 1e10
 """No request has more tokens, seconds or dollars than this; what says so is broken (2^63)."""
 

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter import vocabulary as v
-from exporter.record import CACHE_HIT, SUCCEEDED, USES_TOKENS, Batch, Columns, Indices, Numbers
+from exporter.record import (
+    CACHE_HIT,
+    SUCCEEDED,
+    TOKEN_COLUMNS,
+    UNIT_COLUMNS,
+    USES_TOKENS,
+    Batch,
+    Columns,
+    Indices,
+    Numbers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +54,10 @@ DISTRIBUTIONS = (
 )
 DURATION, FIRST_TOKEN, OUTPUT_TOKEN, INPUT_USAGE, OUTPUT_USAGE, OVERHEAD = range(len(DISTRIBUTIONS))
 
-SUMMED = (
-    *("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens"),
-    *("reasoning_output_tokens", "images", "seconds", "characters"),
-)
-"""Columns whose sums are amounts; those of images, seconds and characters of successes only."""
-
 REQUESTS, INPUT, OUTPUT, CACHED, CACHE_CREATION, REASONING, IMAGES, SECONDS, CHARACTERS = range(9)
 WITHOUT_USAGE, COST_REPORTED, COST_ESTIMATED = range(9, 12)
 AMOUNTS = 12
+"""From `INPUT` to `CHARACTERS` they are the sums of token columns, then of unit columns."""
 
 
 class Tally:
@@ -97,9 +102,10 @@ class Tally:
         traits = batch.kinds.traits_of(kind)
         self._sum(REQUESTS, kind, None)
         succeeded = (traits & SUCCEEDED) != 0
-        for amount, name in enumerate(SUMMED, INPUT):
-            column: Numbers = getattr(numbers, name)
-            self._sum(amount, kind, column if amount < IMAGES else _only(succeeded, column))
+        for amount, name in enumerate(TOKEN_COLUMNS, INPUT):
+            self._sum(amount, kind, getattr(numbers, name))
+        for amount, name in enumerate(UNIT_COLUMNS, IMAGES):
+            self._sum(amount, kind, _only(succeeded, getattr(numbers, name)))
         uses_tokens = (traits & (SUCCEEDED | USES_TOKENS | CACHE_HIT)) == SUCCEEDED | USES_TOKENS
         has_usage = (numbers.input_tokens >= 0) | (numbers.output_tokens >= 0)
         self._sum(WITHOUT_USAGE, kind[uses_tokens & ~has_usage], None)

@@ -5,7 +5,7 @@ import runpy
 from pathlib import Path
 
 from exporter.engine import Metrics
-from exporter.web.selfmetrics import WebMetrics
+from exporter.web.metrics import WebMetrics
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

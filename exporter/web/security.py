@@ -25,7 +25,7 @@ from exporter.documents import Section, load
 from exporter.errors import DocumentError
 from exporter.mistakes import FINDING
 from exporter.tls import TlsServer, server_context
-from exporter.web.selfmetrics import WebMetrics
+from exporter.web.metrics import WebMetrics
 
 _log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from exporter.web import pages
 from exporter.web.connection import Connection
 from exporter.web.exposition import Exposition, Scrapes
 from exporter.web.hosts import AllowedHosts
+from exporter.web.metrics import WebMetrics
 from exporter.web.security import BasicAuth, WatchedPolicy
-from exporter.web.selfmetrics import WebMetrics
 
 _log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from exporter.ledger import Ledger
 from exporter.prices import Prices
 from exporter.record import COLUMN_NAMES, Batch, Columns, Kind, Kinds
 from exporter.tally import Tally
-from exporter.web.selfmetrics import WebMetrics
+from exporter.web.metrics import WebMetrics
 from tests.dashboards.grafana import Json
 from tests.dashboards.promql import reads
 from tests.debian import program

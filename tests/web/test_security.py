@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from exporter.web.metrics import WebMetrics
 from exporter.web.security import BasicAuth, WatchedPolicy, parse_credentials
-from exporter.web.selfmetrics import WebMetrics
 from tests.waiting import wait_until
 from tests.web.certificates import Authority
 from tests.web.serving import Serve
