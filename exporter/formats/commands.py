@@ -1,6 +1,7 @@
 """`formats list`, `formats show`, `formats test`: from an unknown log to a mapping that fits."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -55,7 +56,8 @@ def test(name: str, file: Path, limit: int, config_file: Path | None) -> None:
     """
     configured = load_config(config_file).formats if config_file else {}
     _check(name, configured)
-    for line in table(inspect(resolve(name, configured), _lines(file), limit)):
+    inspected = inspect(resolve(name, configured), _lines(file))
+    for line in table(islice(inspected, limit)):
         click.echo(line)
 
 

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 
 from exporter.formats import builtin
 from exporter.formats.compile import Decoder
@@ -55,21 +55,11 @@ def describe() -> list[Description]:
     return [Description(name, spec.description, tuple(spec.attributes)) for name, spec in specs]
 
 
-def inspect(
-    spec: FormatSpec, lines: Iterable[bytes], limit: int | None = None, zone: tzinfo = UTC
-) -> Iterator[Inspected]:
-    """What a mapping makes of the first `limit` lines that are not blank; of all, without a limit.
-
-    Args:
-        zone: of times that name none.
-    """
-    decoder = Decoder(spec, Kinds(), zone=zone)
-    left = limit
+def inspect(spec: FormatSpec, lines: Iterable[bytes]) -> Iterator[Inspected]:
+    """What a mapping makes of each line that is not blank."""
+    decoder = Decoder(spec, Kinds())
     for number, line in enumerate(lines, start=1):
         for content in not_blank(line):
-            if left == 0:
-                return
-            left = None if left is None else left - 1
             decoded = decoder.decode(content + b"\n")
             record = next(decoded.batch.records(), None)
             rejected = next(iter(decoded.rejected), None)

@@ -1,10 +1,8 @@
 """What a person is shown of formats and lines."""
 
-from datetime import timedelta, timezone
-
 from exporter.formats import builtin, builtin_names
 from exporter.formats.inspection import describe, inspect, table
-from tests.formats.reading import data, mapping
+from tests.formats.reading import data
 from tests.formats.samples import higress, litellm
 
 PROMPT = "My password is hunter2"
@@ -98,20 +96,11 @@ def test_wide_and_long_names_leave_the_columns_aligned() -> None:
     assert "x" * 39 + "…" in long
 
 
-def test_only_the_first_lines_are_looked_at_and_blank_ones_are_none() -> None:
-    lines = data("", litellm(id="a"), "", litellm(id="b"), litellm(id="c")).splitlines()
-    found = list(inspect(builtin("litellm"), lines, limit=2))
+def test_lines_are_numbered_as_they_stand_and_blank_ones_are_none() -> None:
+    lines = data("", litellm(id="a"), "", litellm(id="b")).splitlines()
+    found = list(inspect(builtin("litellm"), lines))
 
     assert [(each.number, each.record and each.record.request_id) for each in found] == [
         (2, "a"),
         (4, "b"),
     ]
-
-
-def test_times_without_a_zone_are_of_the_given_one() -> None:
-    spec = mapping("fields: {status_code: {value: 200}, start_time: t}")
-    zone = timezone(timedelta(hours=2))
-    (found,) = inspect(spec, [b'{"t":"2026-02-02T04:40:00.25"}'], zone=zone)
-
-    assert found.record is not None
-    assert found.record.start_time == 1_770_000_000.25

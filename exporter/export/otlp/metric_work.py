@@ -5,7 +5,7 @@ that it takes again tells of all that happened.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -36,7 +36,6 @@ class MetricWork:
     Args:
         about_itself: those.
         memory: what was told, which deltas go on from after a restart.
-        clock: nanoseconds since 1970.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class MetricWork:
         resource: Resource,
         memory: Memory,
         metrics: DestinationMetrics,
-        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._series = series
         self._about_itself = about_itself
@@ -55,7 +53,6 @@ class MetricWork:
         self._settings = settings
         self._memory = memory
         self._metrics = metrics
-        self._clock = clock
         known = memory.read() if settings.is_delta else {}
         self._messages = {}
         self._windows = {}
@@ -69,13 +66,13 @@ class MetricWork:
             )
             told = msgspec.msgpack.decode(known.get(_KEY + name, b"\x90"), type=list[ToldSeries])
             self._windows[name] = FamilyWindows(is_delta=settings.is_delta, told=told)
-        metrics.wait(0, clock() / 1e9)
+        metrics.wait(0, time.time())
 
     def turn(self, deliver: Deliver) -> float:
         """See `Work`. A request that is refused for good does not keep the others from going."""
         began = time.monotonic()
         families = self._series.snapshot()
-        now = self._clock()
+        now = time.time_ns()
         refusal: DeliveryError | None = None
         told: set[FamilyWindows] = set()
         try:

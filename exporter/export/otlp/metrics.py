@@ -1,7 +1,6 @@
 """What sending says about itself."""
 
 import time
-from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -54,16 +53,9 @@ class OtlpMetrics:
 class DestinationMetrics:
     """Metrics of one destination, which are there, at zero, from the beginning."""
 
-    def __init__(
-        self,
-        metrics: OtlpMetrics,
-        destination: str,
-        signal: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, metrics: OtlpMetrics, destination: str, signal: str) -> None:
         self._metrics = metrics
         self._labels = (destination, signal)
-        self._clock = clock
         self._unsent_since: float | None = None
         for counter in (metrics.exports, metrics.refused):
             counter.labels(*self._labels)
@@ -72,7 +64,7 @@ class DestinationMetrics:
 
     def _age_s(self) -> float:
         since = self._unsent_since
-        return 0.0 if since is None else max(0.0, self._clock() - since)
+        return 0.0 if since is None else max(0.0, time.time() - since)
 
     def took(self, receipt: Receipt) -> None:
         """A request was taken."""
