@@ -23,6 +23,9 @@ from exporter.sources.tail.stranger import Opener, Stranger
 
 log = structlog.get_logger(__name__)
 
+ANY_FILE = "*"
+"""Stands for a path where there are no descriptors for any."""
+
 
 class Arrivals:
     """Recognises files over renames, copies, truncations and restarts; new ones are read whole.
@@ -55,6 +58,7 @@ class Arrivals:
         self._opener = Opener(settings.max_line_bytes)
         self._strangers: dict[FileId, Stranger] = {}
         self._from_end: set[FileId] | None = None
+        self._has_opened = self._lacks_descriptors = False
 
     def __len__(self) -> int:
         return len(self._strangers)
@@ -70,6 +74,7 @@ class Arrivals:
             at_end = self._settings.start == "end" and not self._records.had_started
             self._from_end = set(self._roster.files if at_end else ())
         self._from_end &= self._roster.files.keys()
+        self._has_opened = self._lacks_descriptors = False
         for found in self._roster.strays():
             file_id = found.file_id
             if lineage_of(found.path) in new and not self._records.at(file_id):
@@ -78,6 +83,8 @@ class Arrivals:
                 self._meet(found, now)
         for found in self._roster.files.values():
             self._meet(found, now)
+        if self._has_opened and not self._lacks_descriptors:
+            self._complaints.over(ANY_FILE, "open file")
         self.settle(now)
 
     def settle(self, now: float) -> None:
@@ -108,8 +115,7 @@ class Arrivals:
     def replaced(self, follower: Follower, now: float) -> None:
         """A file no longer holds what was read of it: decide on it again."""
         found = Found(follower.record.path, follower.file_id, follower.state)
-        fd = os.dup(follower.content.fd)
-        self._roster.detach(follower)
+        fd = self._roster.hand_over(follower)
         met = self._roster.looked_at
         self._strangers[found.file_id] = Stranger(fd, found, met, now)
         self.settle(now)
@@ -169,9 +175,12 @@ class Arrivals:
         except FileNotFoundError:  # renamed since; it is found again under its new name
             return None
         except OSError as error:
-            whose = "*" if error.errno in (errno.EMFILE, errno.ENFILE) else found.path
-            self._complaints.about(whose, "open file", error, TRIED_AGAIN)
+            lacks_descriptors = error.errno in (errno.EMFILE, errno.ENFILE)
+            self._lacks_descriptors |= lacks_descriptors
+            path = ANY_FILE if lacks_descriptors else found.path
+            self._complaints.about(path, "open file", error, TRIED_AGAIN)
             return None
+        self._has_opened = True
         self._complaints.over(found.path, "open file")
         info = os.fstat(fd)
         if (info.st_dev, info.st_ino) != found.file_id:

@@ -154,9 +154,13 @@ class Roster:
 
     def detach(self, follower: Follower) -> None:
         """Read a file no more; its record stays."""
-        follower.close()
+        os.close(self.hand_over(follower))
+
+    def hand_over(self, follower: Follower) -> int:
+        """Read a file no more; returns its descriptor, which is still open."""
         del self.followers[follower.file_id]
         self.lineages[follower.record.lineage].files.remove(follower)
+        return follower.content.fd
 
     def arrange(self) -> None:
         """Put each log's files in order."""

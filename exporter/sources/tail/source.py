@@ -151,6 +151,8 @@ class TailSource:
             self._pipes[path] = Pipe(path, self._settings, self._metrics)
         except OSError as error:
             self._complaints.about(path, "open file", error, TRIED_AGAIN)
+        else:
+            self._complaints.over(path, "open file")
 
     def _read_pipes(self, budget: int) -> Iterator[Block]:
         for path, pipe in list(self._pipes.items()):
@@ -212,6 +214,7 @@ class TailSource:
         except OSError as error:
             self._give_up(follower, error)
             return b""
+        self._complaints.over(follower.record.path, "read file")
         self._spent = follower.cursor - start
         if follower.record.gzip and follower.at_end:
             self._roster.finish(follower)

@@ -345,6 +345,30 @@ def test_b13_a_file_that_cannot_be_opened_is_tried_again(
     assert tail.poll() == lines(1, 3)
 
 
+def test_b13_a_lack_of_descriptors_is_told_each_time_that_it_begins(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = running_tail
+    opened = os.open
+
+    def refuse(path: str, flags: int) -> int:
+        if path.endswith("a.log"):
+            return opened(path, flags)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    for times in (1, 2):
+        first = 10 * times
+        for number, name in enumerate("abc", first):
+            append(tmp_path / f"{times}-{name}.log", line(number))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", refuse)
+            assert tail.poll() == [line(first)]
+            append(tmp_path / f"{times}-aa.log", line(first + 3))
+            assert tail.poll() == [line(first + 3)]
+            assert tail.metric("file_errors_total") == times
+        assert tail.poll() == lines(first + 1, first + 2)
+
+
 @pytest.mark.parametrize("number", [5, 116])  # EIO, ESTALE
 def test_b13_a_file_that_cannot_be_read_is_tried_again(
     tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -361,6 +385,21 @@ def test_b13_a_file_that_cannot_be_read_is_tried_again(
         assert tail.poll() == []
         assert tail.poll() == []
     assert tail.poll() == lines(31, 33)
+
+
+def test_b13_a_trouble_with_reading_a_file_is_told_each_time_that_it_begins(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for times in (1, 2):
+        append(tmp_path / "app.log", line(times))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "preadv", fail)
+            assert running_tail.poll() == running_tail.poll() == []
+        assert running_tail.metric("file_errors_total") == times
+        assert running_tail.poll() == [line(times)]
 
 
 def test_b13_a_file_that_is_gone_before_it_is_opened_is_no_trouble(

@@ -1,6 +1,7 @@
 """Truncation in place, and copies made before it (C1 to C9)."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,23 @@ def test_c1_a_truncated_file_is_read_from_the_start(tail: Tail, tmp_path: Path) 
     assert tail.poll() == []
     append(log, lines(34, 35))
     assert tail.poll() == lines(34, 35)
+
+
+def test_c1_a_truncated_file_is_read_though_there_are_no_descriptors_left(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    tail, log = running_tail, tmp_path / "app.log"
+    append(log, lines(1, 30))
+    tail.poll()
+    overwrite(log, text(lines(31, 33)))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(log, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        assert tail.poll() == lines(31, 33)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_c2_a_file_that_grew_back_past_the_position_is_read_from_the_start(
