@@ -39,6 +39,18 @@ class Found(NamedTuple):
     state: State
 
 
+class Awaited(NamedTuple):
+    """A log that is configured by its path, whether it is there or not.
+
+    Attributes:
+        path: without symlinks.
+        directory: device and inode of the directory that it is, or will be, in.
+    """
+
+    path: str
+    directory: FileId
+
+
 class _Beside(NamedTuple):
     """What stands beside logs in one directory, rotated from there.
 
@@ -60,6 +72,7 @@ class Discovery:
         self._patterns = [Pattern(path, leaves_out) for path in settings.paths if path != STDIN]
         self._complaints = complaints
         self._found: dict[str, Found] = {}
+        self._awaited: dict[str, Awaited] = {}
         self._lineages: Set[str] = frozenset()
         self._by_directory: dict[str, set[str]] = {}
         self._beside: dict[str, _Beside] = {}
@@ -93,6 +106,23 @@ class Discovery:
         if before is None or before.file_id != file_id:
             return Found(os.path.realpath(path), file_id, state)
         return before if before.state == state else before._replace(state=state)
+
+    def awaited(self) -> Set[Awaited]:
+        """The logs that have a path of their own in the configuration, and a directory."""
+        awaited: dict[str, Awaited] = {}
+        for pattern in self._patterns:
+            if pattern.is_path:
+                with suppress(OSError):  # told of by the sweep
+                    info = os.stat(pattern.directory or os.curdir)
+                    awaited[pattern.text] = self._as_awaited(pattern, (info.st_dev, info.st_ino))
+        self._awaited = awaited
+        return set(awaited.values())
+
+    def _as_awaited(self, pattern: Pattern, directory: FileId) -> Awaited:
+        before = self._awaited.get(pattern.text)
+        if before is not None and before.directory == directory:
+            return before
+        return Awaited(os.path.join(os.path.realpath(pattern.directory), pattern.name), directory)
 
     def rotated(
         self,

@@ -112,6 +112,7 @@ class DividedSource:
     """
 
     has_pipes = True
+    is_whole = False
 
     def __init__(self, name: str, division: Division) -> None:
         self.loads: Counter[int] = Counter()
@@ -205,7 +206,7 @@ class AssignedShare:
         files: those, None before it was told for the first time.
     """
 
-    has_pipes = False
+    has_pipes = is_whole = False
 
     def __init__(self) -> None:
         self.files: Assigned | None = None

@@ -16,13 +16,16 @@ class Pattern:
 
     Attributes:
         directory: all that it matches is somewhere in there.
+        name: what follows the last slash.
+        is_path: it names one file.
     """
 
     def __init__(self, text: str, leaves_out: Callable[[str], bool]) -> None:
         self.text = text
-        self.directory, self._name = os.path.split(text)
+        self.is_path = not glob.has_magic(text)
+        self.directory, self.name = os.path.split(text)
         self._is_in_one_directory = (
-            glob.has_magic(self._name) and not glob.has_magic(self.directory) and self._name != "**"
+            glob.has_magic(self.name) and not glob.has_magic(self.directory) and self.name != "**"
         )
         while glob.has_magic(self.directory):
             self.directory = os.path.dirname(self.directory)
@@ -49,8 +52,8 @@ class Pattern:
 
     def _listed(self) -> list[str]:
         """As `glob` does, which takes a directory that can't be listed for an empty one."""
-        names = fnmatch.filter(os.listdir(self.directory or os.curdir), self._name)
-        if not self._name.startswith("."):
+        names = fnmatch.filter(os.listdir(self.directory or os.curdir), self.name)
+        if not self.name.startswith("."):
             names = [name for name in names if not name.startswith(".")]
         return [os.path.join(self.directory, name) for name in names]
 

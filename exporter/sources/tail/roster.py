@@ -7,7 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from exporter.sources.tail.content import Content
-from exporter.sources.tail.discovery import Found, State
+from exporter.sources.tail.discovery import Awaited, Found, State
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.lineage import Lineage
 from exporter.sources.tail.metrics import SourceMetrics
@@ -62,6 +62,7 @@ class Roster:
         self.looked_at = 0.0
         self._ids: dict[str, FileId] = {}
         self._rotated_from: Set[str] = frozenset()
+        self._awaited: Set[Awaited] = frozenset()
         self._there_at = dict.fromkeys(records.lineages(), float("-inf"))
         self._name = name
         self._settings = settings
@@ -75,16 +76,21 @@ class Roster:
         return self._there_at.keys()
 
     def update(
-        self, files: Mapping[FileId, Found], rotated: Mapping[FileId, Found], now: float
+        self,
+        files: Mapping[FileId, Found],
+        rotated: Mapping[FileId, Found],
+        awaited: Set[Awaited],
+        now: float,
     ) -> set[str]:
         """Take note of what is there now.
 
         Args:
             files: what the globs match.
             rotated: what stands beside them; the same object as long as that has not changed.
+            awaited: logs of which also the first file is known to be one that was not there before.
 
         Returns:
-            The paths at which a file was met for the first time.
+            The paths that are looked at for the first time.
         """
         has_rotated = rotated is not self.rotated
         self.files, self.rotated = files, rotated
@@ -107,11 +113,14 @@ class Roster:
                 del self.idle[file_id]  # if it is there it is met, and recognised
             else:
                 self._see(idle.record, found)
-        return self._watch(now)
+        return self._watch(awaited, now)
 
-    def _watch(self, now: float) -> set[str]:
+    def _watch(self, awaited: Set[Awaited], now: float) -> set[str]:
         there = {lineage_of(found.path) for found in self.files.values()}
-        new = there - self._there_at.keys() - self._records.lineages()
+        new = there | {log.path for log in awaited}
+        new -= self._there_at.keys() | self._records.lineages()
+        new -= {log.path for log in awaited & self._awaited}
+        self._awaited = awaited
         there |= self._rotated_from & self._there_at.keys() | self.lineages.keys()
         self._there_at |= dict.fromkeys(there, now)
         self._there_at = {

@@ -15,6 +15,10 @@ class Share(Protocol):
     def has_pipes(self) -> bool:
         """Whether standard input and FIFOs are in it."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no other process has a part."""
+
     def of(self, files: Mapping[FileId, Found]) -> Mapping[FileId, Found]:
         """Those of the files that are in it; called with all of them at each look."""
 
@@ -24,6 +28,7 @@ class Whole:
     """The share of a process that has no others beside it."""
 
     has_pipes: bool = True
+    is_whole: bool = True
 
     def of(self, files: Mapping[FileId, Found]) -> Mapping[FileId, Found]:
         """All of them."""

@@ -119,9 +119,11 @@ class TailSource:
         self._next_look = now + self._settings.discover_interval_s
         matched, fifos = self._discovery.sweep(now)
         files = self._share.of(matched)
+        awaited = self._discovery.awaited() if self._share.is_whole else frozenset()
         lineages = self._roster.watched | {lineage_of(found.path) for found in files.values()}
+        lineages |= {log.path for log in awaited}
         rotated = self._discovery.rotated(lineages, self._records.paths_of, matched, now)
-        new = self._roster.update(files, rotated, now)
+        new = self._roster.update(files, rotated, awaited, now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_INTERVAL_S
             self._prune()

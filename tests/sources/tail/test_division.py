@@ -1,11 +1,14 @@
 """Files divided among processes: each has one, a log and its rotated files the same."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from exporter.sources.tail import TailMetrics, TailSettings, TailSource
 from exporter.sources.tail.discovery import Found, State
 from exporter.sources.tail.division import (
     Assigned,
@@ -18,6 +21,7 @@ from exporter.sources.tail.division import (
 from exporter.sources.tail.record import VERSION, FileId, FileRecord, decode, encode
 from exporter.sources.tail.records import STARTED
 from exporter.sources.tail.share import Share
+from tests.sources.tail.driver import append, line, text
 
 ROTATED = [
     "/d/app.log.1",
@@ -210,3 +214,28 @@ def _by_key(positions: Mapping[str, bytes]) -> dict[str, FileRecord]:
 
 def _records(positions: Mapping[str, bytes]) -> list[FileRecord]:
     return list(_by_key(positions).values())
+
+
+def test_what_was_rotated_before_anybody_looked_at_its_log_is_not_read_by_all(
+    tmp_path: Path,
+) -> None:
+    other = AssignedShare()
+
+    def tell(_: str, parts: Sequence[Assigned]) -> None:
+        other.files = parts[1]
+
+    tailing = TailSettings(paths=(f"{tmp_path}/app.log",), discover_interval_s=0)
+    sources = [
+        TailSource("log", tailing, {}, TailMetrics(CollectorRegistry()), share=share)
+        for share in (Division(2, tell).of("log"), other)
+    ]
+
+    def read() -> list[bytes]:
+        return [block.data for source in sources for block in source.read(1 << 20)]
+
+    assert read() == []
+    append(tmp_path / "app.log", line(1))
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    assert read() == []
+    append(tmp_path / "app.log", line(2))
+    assert read() == [text(line(2))]

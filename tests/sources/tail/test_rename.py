@@ -86,6 +86,68 @@ def test_b3_a_file_that_came_and_was_rotated_between_two_looks_is_read(
 
 
 @pytest.fixture
+def awaiting(running_tail: Tail, tmp_path: Path) -> Tail:
+    """With a log whose path is configured, and which was not there when it was looked for."""
+    running_tail.set("logs/app.log")
+    (tmp_path / "logs").mkdir()
+    running_tail.poll()
+    return running_tail
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("times", [1, 2])
+def test_b3_a_new_log_that_was_rotated_before_it_was_looked_at_is_read(
+    awaiting: Tail, tmp_path: Path, times: int, is_compressed: bool
+) -> None:
+    directory = tmp_path / "logs"
+    for number in range(times):
+        append(directory / "app.log", line(number))
+        rotate(directory)
+    if is_compressed:
+        compress(directory / "app.log.1")
+    assert sorted(awaiting.poll()) == lines(0, times - 1)
+    assert awaiting.poll(after_s=100) == []
+    append(directory / "app.log", line(times))
+    assert awaiting.poll() == [line(times)]
+
+
+def test_b3_a_new_log_and_its_rotated_file_are_read(awaiting: Tail, tmp_path: Path) -> None:
+    append(tmp_path / "logs/app.log", lines(1, 3))
+    rotate(tmp_path / "logs")
+    append(tmp_path / "logs/app.log", line(4))
+    assert awaiting.poll() == lines(1, 4)
+
+
+def test_b3_what_was_rotated_before_the_first_look_is_left_alone_without_a_log(
+    tail: Tail, old_files: Path
+) -> None:
+    tail.set("app.log")
+    (old_files / "app.log").unlink()
+    assert tail.poll() == []
+    append(old_files / "app.log", lines(1, 3))
+    assert tail.poll() == lines(1, 3)
+    rotate(old_files)
+    assert tail.poll() == []
+
+
+@pytest.mark.parametrize("had_directory", [False, True])
+def test_b3_what_comes_with_a_directory_is_left_alone(
+    running_tail: Tail, old_files: Path, had_directory: bool
+) -> None:
+    """As when a file system is mounted."""
+    running_tail.set("logs/app.log")
+    if had_directory:
+        (old_files / "logs").mkdir()
+    running_tail.poll()
+    if had_directory:
+        (old_files / "logs").rename(old_files / "mount-point")
+    (old_files / "logs").mkdir()
+    for path in old_files.glob("app.log*"):
+        path.rename(old_files / "logs" / path.name)
+    assert running_tail.poll() == lines(1, 3)
+
+
+@pytest.fixture
 def old_files(tmp_path: Path) -> Path:
     """A directory in which a log was rotated before anybody looked at it."""
     append(tmp_path / "app.log.1", lines(101, 102))
