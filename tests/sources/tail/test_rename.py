@@ -250,18 +250,32 @@ def test_b5_files_rotated_while_down_are_read(globbed: Tail, tmp_path: Path, tim
     assert globbed.poll() == []
 
 
-def test_b5_a_file_with_a_date_for_a_number_is_found_too(tail: Tail, tmp_path: Path) -> None:
-    tail.set("0.log")
-    log = tmp_path / "0.log"
+@pytest.mark.parametrize(
+    "rotated",
+    [
+        "app.log-202601{:02}",
+        "app.log.202601{:02}-112911",
+        "app.log.2026-01-{:02}_11-29-11",
+        "app-2026-01-{:02}T11-29-11.123.log",
+    ],
+)
+def test_b5_files_with_a_date_for_a_number_are_found_too(
+    globbed: Tail, tmp_path: Path, rotated: str
+) -> None:
+    log = tmp_path / "app.log"
     append(log, lines(1, 3))
-    tail.poll()
-    with tail.down():
+    globbed.poll()
+    with globbed.down():
         append(log, line(4))
-        log.rename(tmp_path / "0.log.20260101-112911")
+        log.rename(tmp_path / rotated.format(9))
         append(log, line(5))
-        log.rename(tmp_path / "0.log.20260101-113001")
-        append(log, line(6))
-    assert tail.poll() == lines(4, 6)
+        log.rename(tmp_path / rotated.format(10))
+        append(log, lines(6, 7))
+        log.rename(tmp_path / rotated.format(11))
+        append(log, line(8))
+        compress(tmp_path / rotated.format(9))
+    assert globbed.poll() == lines(4, 8)
+    assert globbed.poll(after_s=100) == []
 
 
 def test_b6_a_deleted_file_is_read_to_its_end(running_tail: Tail, tmp_path: Path) -> None:
