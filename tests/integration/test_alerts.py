@@ -70,8 +70,12 @@ class Stack:
 
 
 def definitions(mailbox: str, daemon: str) -> Definitions:
-    """An alert whose group is told at once, and one whose hours are at another time of the day."""
-    later = datetime.now(UTC) + timedelta(hours=6)
+    """An alert whose group is told at once, and two with hours of a day that is six hours ahead.
+
+    By these it is now in Dhaka, and later in UTC.
+    """
+    ahead = datetime.now(UTC) + timedelta(hours=6)
+    times = [{"start": f"{ahead:%H:00}", "end": f"{ahead + timedelta(hours=2):%H:00}"}]
     watched = {
         "metric": "error_rate",
         "period": "5s",
@@ -88,18 +92,17 @@ def definitions(mailbox: str, daemon: str) -> Definitions:
                 "wait_between": "1s",
                 "groups": [
                     {"name": name, "receivers": [{"webhook": {"url": f"{mailbox}/{name}"}}]}
-                    for name in ("oncall", "office")
+                    for name in ("oncall", "office", "dhaka")
                 ],
                 "hours": {
-                    "later": {
-                        "timezone": "UTC",
-                        "times": [{"start": f"{later:%H:00}", "end": f"{later:%H:01}"}],
-                    }
+                    "later": {"timezone": "UTC", "times": times},
+                    "now": {"timezone": "Asia/Dhaka", "times": times},
                 },
             },
             "alerts": [
                 {"name": "ErrorRate", **watched, "notify": ["oncall"]},
-                {"name": "ErrorRateInHours", **watched, "notify": ["office"], "hours": "later"},
+                {"name": "ErrorRateLater", **watched, "notify": ["office"], "hours": "later"},
+                {"name": "ErrorRateInDhaka", **watched, "notify": ["dhaka"], "hours": "now"},
             ],
         }
     )
@@ -163,7 +166,8 @@ def test_an_incident_is_pending_fires_is_told_once_at_its_worst_and_resolves(sta
         for each in stack.alertmanager.alerts()
         if each["labels"]["severity"] == "warning" and each["status"]["inhibitedBy"]
     ]
-    assert set(inhibited) == {"ErrorRate", "ErrorRateInHours"}
+    assert set(inhibited) == {"ErrorRate", "ErrorRateLater", "ErrorRateInDhaka"}
+    wait_until(lambda: stack.told("/dhaka"), 10, "a notification within hours of another zone")
 
     stack.gateway.status = 200
     wait_until(
