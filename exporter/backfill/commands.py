@@ -43,7 +43,7 @@ def backfill(
     """Read old logs (plain or gzip) into the request log, and into metrics of the past.
 
     The daemon may be running; what it counts is not touched. Interrupted, it goes on when it is run
-    again with the same files.
+    again with the same files. Files of a time that an earlier run has passed are refused.
     """
     from exporter.backfill.run import Task, daemon_began, run
     from exporter.config import load_config

@@ -29,10 +29,12 @@ class Position(NamedTuple):
     Attributes:
         offset: of the chunk being read, in bytes of text.
         pieces: of that chunk that are done.
+        newest: step that was reached before it.
     """
 
     offset: int = 0
     pieces: int = 0
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class OldLogs:
 
     Args:
         until: Unix seconds; requests that ended from then on are left out.
+        reached: the step up to which an earlier run has gone.
         read_bytes: is told how much of the files, as they are on disk, has been read.
 
     Raises:
@@ -87,6 +90,7 @@ class OldLogs:
         *,
         step_s: float,
         until: float,
+        reached: int,
         known: Mapping[Path, Position],
         report: Report,
         read_bytes: Callable[[int], None],
@@ -95,6 +99,7 @@ class OldLogs:
         self._decoder = decoder
         self._step_s = step_s
         self._until = until
+        self._reached = reached
         self._known = known
         self._report = report
         self._read_bytes = read_bytes
@@ -107,18 +112,26 @@ class OldLogs:
     def _file(self, path: Path) -> Iterator[Piece]:
         """The pieces of a file; a late line belongs to the step that was reached before it."""
         begin = self._known.get(path, Position())
-        newest = 0
+        newest = begin.newest
+        if path in self._known and not begin.pieces:
+            # What was appended since, or is late, comes after what is written already.
+            newest = max(newest, self._reached + 1)
         try:
             with path.open("rb") as raw:
                 for offset, data in self._chunks(raw, begin.offset):
-                    steps, batch = self._decoded(data, newest)
+                    before = newest
+                    steps, batch = self._decoded(data, before)
                     bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
                     end = offset + len(data)
                     for number in range(len(bounds) - 1 if len(steps) else 0):
                         rows = np.arange(bounds[number], bounds[number + 1])
                         newest = int(steps[rows[0]])
                         is_last = bounds[number + 1] == len(steps)
-                        after = Position(end) if is_last else Position(offset, number + 1)
+                        after = (
+                            Position(end, 0, newest)
+                            if is_last
+                            else Position(offset, number + 1, before)
+                        )
                         if offset == begin.offset and number < begin.pieces:
                             continue
                         yield Piece(path, newest, batch.take(rows), after)

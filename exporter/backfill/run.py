@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from exporter.vocabulary import IDENTITY, instruments
 STEP_S = 60.0
 """Between two samples of a series that changes."""
 
-_POSITIONS, _HISTORY, _WRITTEN = "files", "history", "written"
+_POSITIONS, _HISTORY, _WRITTEN, _REACHED = "files", "history", "written", "reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class _Backfill:
         self, config: c.Config, task: Task, store: StateStore, read_bytes: Callable[[int], None]
     ) -> None:
         self._store = store
+        self._begun = f"{config.state_dir / BACKFILL} and {config.request_log_dir}/*.{BACKFILL}.db*"
         self._source = task.source
         attributes = config.labels.attributes
         vocabulary = instruments(config.histograms.buckets())
@@ -85,7 +87,9 @@ class _Backfill:
         log_metrics = RequestLogMetrics(self._registry)
         self._log = request_log(config, self._prices, store, log_metrics, BACKFILL)
         self._log_begins = _first_logged(config.request_log_dir)
-        written = store.positions(_HISTORY).get(_WRITTEN, b"").decode()
+        history = store.positions(_HISTORY)
+        self._reached = int(history.get(_REACHED, b"-1"))
+        written = history.get(_WRITTEN, b"").decode()
         self._history = History(task.metrics, self._ledger, STEP_S, written)
         spec = resolve(task.tail.format, config.formats)
         decoder = Decoder(spec, self._kinds, attributes, task.tail.timezone)
@@ -100,6 +104,7 @@ class _Backfill:
             decoder,
             step_s=STEP_S,
             until=task.until,
+            reached=self._reached,
             known=known,
             report=self._report,
             read_bytes=read_bytes,
@@ -109,7 +114,9 @@ class _Backfill:
         """Read all; returns what was met."""
         step: int | None = None
         for piece in self._logs.pieces():
-            if step is not None and piece.step > step:
+            if step is None:
+                self._begin_with(piece)
+            elif piece.step > step:
                 self._end(step)
                 self._history.pass_over(step + 1, piece.step)
             step = piece.step if step is None else max(step, piece.step)
@@ -124,6 +131,27 @@ class _Backfill:
         self._report.expired = int(expired or 0)
         return self._report
 
+    def _begin_with(self, piece: Piece) -> None:
+        """Go on from where an earlier run has come to, if there was one.
+
+        Raises:
+            BackfillError: that is beyond the piece, whose requests can come into no sample now.
+        """
+        if self._reached < 0:
+            return
+        if piece.step > self._reached:
+            self._history.pass_over(self._reached + 1, piece.step)
+            return
+        self._history.close()
+        of, reached = (
+            datetime.fromtimestamp(step * STEP_S, UTC).isoformat()
+            for step in (piece.step, self._reached)
+        )
+        raise BackfillError(
+            f"{piece.path}: has requests of {of}, but an earlier backfill has written all samples "
+            f"up to {reached}; to begin anew with all files together, delete {self._begun}"
+        )
+
     def _add(self, piece: Piece) -> None:
         self._report.requests += len(piece.batch)
         estimate = self._prices.estimate(piece.batch)
@@ -132,7 +160,7 @@ class _Backfill:
             self._source, piece.batch.take(rows), None if estimate is None else estimate[rows]
         )
         self._tally.add(piece.batch, estimate)
-        self._positions[str(piece.path)] = b"%d %d" % piece.after
+        self._positions[str(piece.path)] = b"%d %d %d" % piece.after
 
     def _end(self, step: int) -> None:
         """Commit a step, with what is written of its samples."""
@@ -144,7 +172,10 @@ class _Backfill:
             changes,
             {
                 _POSITIONS: self._positions,
-                _HISTORY: {_WRITTEN: self._history.position.encode()},
+                _HISTORY: {
+                    _WRITTEN: self._history.position.encode(),
+                    _REACHED: b"%d" % step,
+                },
             },
         )
         self._ledger.publish(changes)

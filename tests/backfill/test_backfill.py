@@ -135,6 +135,53 @@ def test_an_interrupted_backfill_goes_on_and_counts_nothing_twice(
     assert len(logged(config)) == 400
 
 
+def test_late_lines_where_a_backfill_goes_on_count_once_and_in_order(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line(n, BEGAN + 60 * minute) for n, minute in enumerate((0, 9, 9, 3, 9, 30))]
+    three_lines = len(lines[0] + lines[1]) + 1
+    monkeypatch.setattr("exporter.backfill.reading.CHUNK_BYTES", three_lines)
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(b"".join(lines))
+    commit, left = StateStore.commit, [1]
+
+    def fails(self: StateStore, *values: Any) -> None:
+        commit(self, *values)
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StateStore, "commit", fails)
+        assert backfill(config, log).exit_code == 78
+    assert backfill(config, log).exit_code == 0
+    assert totals(config)[-1] == (BEGAN + 60 * 31 - 0.001, 6)
+    log.write_bytes(log.read_bytes() + line(6, BEGAN + 60 * 4))
+    assert backfill(config, log).exit_code == 0
+    requests = totals(config)
+    assert requests == sorted(set(requests))
+    assert requests[-1] == (BEGAN + 60 * 32 - 0.001, 7)
+    assert max(after - before for (before, _), (after, _) in pairwise(requests)) <= 300
+
+
+def test_files_that_an_earlier_backfill_has_passed_are_refused(
+    config: Path, tmp_path: Path
+) -> None:
+    late, early = tmp_path / "late.jsonl", tmp_path / "early.jsonl"
+    late.write_bytes(line(1, BEGAN + DAY_S))
+    early.write_bytes(line(0, BEGAN))
+    assert backfill(config, late).exit_code == 0
+    requests = totals(config)
+    refused = backfill(config, early)
+    assert refused.exit_code == 78
+    assert refused.stderr.startswith(
+        f"{early}: has requests of {datetime.fromtimestamp(BEGAN, UTC):%Y-%m-%d}"
+    )
+    assert f"delete {tmp_path}/state/backfill" in refused.stderr
+    assert totals(config) == requests
+    assert logged(config) == ["id-1"]
+
+
 def test_the_daemons_counts_and_rows_are_not_touched(config: Path, tmp_path: Path) -> None:
     loaded = load_config(config)
     (tmp_path / "live.jsonl").write_bytes(line(1, NOW - 5000) + line(2, NOW - 10))
