@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import structlog
 
-from exporter.sources.tail.complaints import Complaints
+from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.content import Content, Replaced, Unready
-from exporter.sources.tail.discovery import TRIED_AGAIN, Found
+from exporter.sources.tail.discovery import Found
 from exporter.sources.tail.fingerprint import NOTHING, STRONG, Mark
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.identity import Counted, Match, Original, counted, original_of, orphan_of
@@ -67,8 +67,8 @@ class Arrivals:
         """Meet the files that the roster has found and does not follow, and decide on them.
 
         Args:
-            new: paths at which a file is there for the first time. What was rotated from there
-                before is left alone where no glob matches it, for nobody asked for it.
+            new: paths that are looked at for the first time. What was rotated from there before is
+                left alone where no glob matches it, for nobody asked for it.
         """
         if self._from_end is None:
             at_end = self._settings.start == "end" and not self._records.had_started
@@ -76,10 +76,10 @@ class Arrivals:
         self._from_end &= self._roster.files.keys()
         self._has_opened = self._lacks_descriptors = False
         for found in self._roster.strays():
-            file_id = found.file_id
-            if lineage_of(found.path) in new and not self._records.at(file_id):
+            is_known = bool(self._records.at(found.file_id))
+            if lineage_of(found.path) in new and not is_known:
                 self._leave_alone(found)
-            elif found.state.size or self._records.at(file_id):
+            elif found.state.size or is_known:
                 self._meet(found, now)
         for found in self._roster.files.values():
             self._meet(found, now)

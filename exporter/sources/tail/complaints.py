@@ -6,6 +6,9 @@ from prometheus_client import Counter
 log = structlog.get_logger(__name__)
 
 
+TRIED_AGAIN = "tried again at the next look"
+
+
 class Complaints:
     """Logs and counts a file's trouble when it begins."""
 

@@ -8,7 +8,7 @@ RELISTED_AFTER_S = 10.0
 """How often a directory is listed that does not seem to have changed: not each file system tells.
 With it the rotated files are looked at, to which nobody has reason to write."""
 
-SETTLED_NS = 2 * 10**9
+SETTLED_S = 2.0
 """No file system's times are coarser."""
 
 
@@ -32,7 +32,7 @@ class Listing(NamedTuple):
             OSError: the directory is not there.
         """
         changed_ns, begun_ns = os.stat(directory).st_mtime_ns, time.time_ns()
-        return cls(changed_ns if begun_ns - changed_ns > SETTLED_NS else None, now)
+        return cls(changed_ns if begun_ns - changed_ns > SETTLED_S * 1e9 else None, now)
 
     def serves(self, later: "Listing") -> bool:
         """Whether one that is made later would hold the same."""

@@ -10,14 +10,12 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from exporter.sources.tail.complaints import Complaints
+from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.directory import Listing
 from exporter.sources.tail.pattern import Pattern
 from exporter.sources.tail.record import FileId
 from exporter.sources.tail.rotation import lineage_of
 from exporter.sources.tail.settings import STDIN, TailSettings
-
-TRIED_AGAIN = "tried again at the next look"
 
 
 class State(NamedTuple):
@@ -192,13 +190,18 @@ class Discovery:
 
     def _matches(self, now: float) -> list[str]:
         paths: set[str] = set()
+        troubles: dict[str, OSError | None] = {}
         for pattern in self._patterns:
+            troubles.setdefault(pattern.directory, None)
             try:
                 paths.update(pattern.matches(now))
             except OSError as error:
-                self._complaints.about(pattern.directory, "look into directory", error, TRIED_AGAIN)
+                troubles[pattern.directory] = error
+        for directory, trouble in troubles.items():
+            if trouble:
+                self._complaints.about(directory, "look into directory", trouble, TRIED_AGAIN)
             else:
-                self._complaints.over(pattern.directory, "look into directory")
+                self._complaints.over(directory, "look into directory")
         return sorted(paths)
 
     def _stat(self, path: str) -> os.stat_result | None:

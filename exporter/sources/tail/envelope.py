@@ -47,13 +47,13 @@ class Unwrapper:
 
     def __init__(self, setting: str, joiner: Joiner) -> None:
         self._joiner = joiner
-        self._is_open = setting == "auto"
+        self._is_undecided = setting == "auto"
         self._unwrap = _UNWRAP.get(setting)
 
     def unwrap(self, lines: bytes) -> bytes:
         """Whole lines without their envelope; a line that has none stays as it is."""
-        if self._is_open and (name := find(lines)):
-            self._is_open = False
+        if self._is_undecided and (name := find(lines)):
+            self._is_undecided = False
             self._unwrap = _UNWRAP[name]
         return lines if self._unwrap is None else self._unwrap(lines, self._joiner)
 

@@ -3,24 +3,15 @@
 import os
 
 from exporter.sources.tail.content import Content, Replaced, Window, last_bytes
+from exporter.sources.tail.directory import SETTLED_S
 from exporter.sources.tail.discovery import Found, State
-from exporter.sources.tail.fingerprint import (
-    STRONG,
-    WINDOW,
-    Mark,
-    ending,
-    mark,
-    thin,
-)
+from exporter.sources.tail.fingerprint import STRONG, WINDOW, Mark, ending, mark, thin
 from exporter.sources.tail.lines import fit
 from exporter.sources.tail.metrics import SourceMetrics
 from exporter.sources.tail.record import DISCARDING, FileRecord
 from exporter.sources.tail.records import Records
 
 BOM = b"\xef\xbb\xbf"
-
-SETTLED_S = 2.0
-"""No file system's times are coarser."""
 
 
 class Follower:
@@ -31,6 +22,7 @@ class Follower:
 
     Attributes:
         content: the open file.
+        cursor: bytes that were gone through; fewer than the record's position while replaying.
         state: of the file at the last look.
         at_end: all that is there was looked at.
         half: what is there ends with an unfinished line, or with NULs that may become one.
@@ -52,6 +44,7 @@ class Follower:
     ) -> None:
         self.record = record
         self.content = content
+        self.cursor = record.position
         self.file_id = found.file_id
         self.state = found.state
         self.at_end = False
@@ -67,7 +60,6 @@ class Follower:
         self._looked_at: State | None = None
         self._nul_cursor = 0
         self._seen_to = 0
-        self.cursor = record.position
 
     def replay(self) -> None:
         """Begin with the pieces of unfinished records, which are read again and not counted."""
@@ -81,10 +73,10 @@ class Follower:
             self.at_end = False
 
     def is_quiet(self, now: float) -> bool:
-        """Whether all is read, and the file is as long as it was then.
+        """Whether all is read, and the file is as long as it was then; takes note of that.
 
-        What was rewritten to the same length is seen by its state, at the next look. Just after a
-        write it could have the same time, so that for a while reading has to tell.
+        A content of the same length is told by the file's time, at the next look. Shortly after a
+        write it could have the same time, so that reading has to tell.
         """
         if not self.at_end or self.half or self.content.gzip or now - self.grew_at < SETTLED_S:
             return False

@@ -35,9 +35,6 @@ class Records:
     def __len__(self) -> int:
         return len(self._by_serial)
 
-    def __iter__(self) -> Iterator[FileRecord]:
-        return iter(self._by_serial.values())
-
     def add(self, path: str, lineage: str, met: float, file_id: FileId) -> FileRecord:
         """A new record of a file of which nothing is counted."""
         record = FileRecord(VERSION, self._next_serial, path, lineage, met, *file_id, seen=met)

@@ -86,17 +86,17 @@ class Roster:
 
         Args:
             files: what the globs match.
-            rotated: what stands beside them; the same object as long as that has not changed.
-            awaited: logs of which also the first file is known to be one that was not there before.
+            rotated: what stands beside them; the same object as long as it was not listed anew.
+            awaited: logs whose first file, too, is known to be a new one when it comes.
 
         Returns:
             The paths that are looked at for the first time.
         """
-        has_rotated = rotated is not self.rotated
+        are_listed_anew = rotated is not self.rotated
         self.files, self.rotated = files, rotated
         self._ids = {found.path: file_id for file_id, found in files.items()}
         self.looked_at = self._clock.wall()
-        if has_rotated:
+        if are_listed_anew:
             self._rotated_from = {lineage_of(found.path) for found in rotated.values()}
         for follower in self.followers.values():
             if found := files.get(follower.file_id):
@@ -107,7 +107,7 @@ class Roster:
                 if found := rotated.get(follower.file_id):
                     self._see(follower.record, found)
                 self._away(follower, now)
-        for file_id in list(self.idle) if has_rotated else self.idle.keys() & files.keys():
+        for file_id in list(self.idle) if are_listed_anew else self.idle.keys() & files.keys():
             idle, found = self.idle[file_id], self._found(file_id)
             if found is None or found.state != idle.state:
                 del self.idle[file_id]  # if it is there it is met, and recognised

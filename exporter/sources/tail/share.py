@@ -1,7 +1,6 @@
 """Which files of a source are read by this process, where several processes share them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.sources.tail.discovery import Found
@@ -23,12 +22,10 @@ class Share(Protocol):
         """Those of the files that are in it; called with all of them at each look."""
 
 
-@dataclass(frozen=True, slots=True)
 class Whole:
     """The share of a process that has no others beside it."""
 
-    has_pipes: bool = True
-    is_whole: bool = True
+    has_pipes = is_whole = True
 
     def of(self, files: Mapping[FileId, Found]) -> Mapping[FileId, Found]:
         """All of them."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from exporter.sources import Block
 from exporter.sources.tail.arrivals import Arrivals
-from exporter.sources.tail.complaints import Complaints
+from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.content import Replaced, Unready
-from exporter.sources.tail.discovery import TRIED_AGAIN, Discovery
+from exporter.sources.tail.discovery import Discovery
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.gzipped import STEP
 from exporter.sources.tail.lineage import Lineage
@@ -75,7 +75,6 @@ class TailSource:
         self._pipes: dict[str, Pipe] = {}
         self._next_look = self._next_prune = float("-inf")
         self._first_turn = 0
-        self._spent = 0
         self._has_new = False
         if STDIN in settings.paths and share.has_pipes:
             self._open_pipe(STDIN)
@@ -181,12 +180,12 @@ class TailSource:
             unfinished: list[Lineage] = []
             for turn, lineage in enumerate(turns):
                 for follower in tuple(lineage.files):
-                    data = self._next_lines(lineage, follower, now)
-                    budget -= self._spent if data else self._spent // SILENT_SHARE
+                    data, spent = self._next_lines(lineage, follower, now)
+                    budget -= spent if data else spent // SILENT_SHARE
                     if data:
                         yield Block(data, follower.record.path)
                     if not follower.at_end:
-                        if self._spent:
+                        if spent:
                             unfinished.append(lineage)
                         break
                 if budget <= 0:
@@ -197,30 +196,28 @@ class TailSource:
                 has_begun_again = True
                 turns = list(self._roster.lineages.values())
 
-    def _next_lines(self, lineage: Lineage, follower: Follower, now: float) -> bytes:
-        """The next lines to deliver; sets how many bytes were gone through for them.
+    def _next_lines(self, lineage: Lineage, follower: Follower, now: float) -> tuple[bytes, int]:
+        """The next lines to deliver, and how many bytes were gone through for them.
 
         Sets also whether a file was found to have another content, which may be of another log.
         """
         start = follower.cursor
-        self._spent = 0
         try:
             lines = follower.read(now)
         except Replaced:
             self._arrivals.replaced(follower, now)
             self._has_new = True
-            return b""
+            return b"", 0
         except Unready:
-            self._spent = STEP
-            return b""
+            return b"", STEP
         except OSError as error:
             self._give_up(follower, error)
-            return b""
+            return b"", 0
         self._complaints.over(follower.record.path, "read file")
-        self._spent = follower.cursor - start
+        spent = follower.cursor - start
         if follower.record.gzip and follower.at_end:
             self._roster.finish(follower)
-        return self._unwrapped(lineage, follower, start, lines)
+        return self._unwrapped(lineage, follower, start, lines), spent
 
     def _unwrapped(self, lineage: Lineage, follower: Follower, start: int, lines: bytes) -> bytes:
         if not lines:

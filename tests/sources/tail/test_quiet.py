@@ -112,6 +112,23 @@ def test_a_directory_that_cannot_be_listed_is_told_of_until_it_can(
     assert tail.poll() == lines(1, 3)
 
 
+def test_a_directory_that_cannot_be_listed_is_told_of_once_beside_a_file_that_is_found(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = running_tail
+    tail.set("*.log", "app.log")
+    append(tmp_path / "app.log", lines(1, 3))
+
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert tail.poll() == lines(1, 3)
+    for _ in range(3):
+        assert tail.poll() == []
+    assert tail.metric("file_errors_total") == 1
+
+
 def test_hidden_files_are_only_read_if_a_glob_names_them(tail: Tail, tmp_path: Path) -> None:
     append(tmp_path / ".hidden.log", line(1))
     append(tmp_path / "app.log", line(2))
