@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from exporter.record import Record
 from exporter.sources.proxy import headers as h
-from exporter.sources.proxy.apis import api_of
+from exporter.sources.proxy.apis import Asked, api_of
 from exporter.sources.proxy.observation import Caller, Ending, Observation
 
 log = structlog.get_logger(__name__)
@@ -175,7 +175,7 @@ class _Watch:
     def __init__(self, method: str, path: str, headers: Any, provider: str, sink: Sink) -> None:
         self._began = perf_counter()
         self._sink = sink
-        found = h.by_name(headers)
+        found = _by_name(headers)
         api = api_of(method, path)
         caller = Caller(
             request_id=h.request_id(found.get(b"x-request-id", b"")).decode("ascii"),
@@ -185,7 +185,7 @@ class _Watch:
             attributes=(),
         )
         self._content_type = found.get(b"content-type", b"")
-        self._observation = Observation(api, caller, MOST_BYTES)
+        self._observation = Observation(Asked(api), caller, MOST_BYTES)
         self._body: list[bytes] = []
         self._size = 0
         self._answered = self._whole = False
@@ -223,7 +223,7 @@ class _Watch:
 
     def take_head(self, status: int, headers: Any) -> None:
         self._answered = True
-        found = h.by_name(headers)
+        found = _by_name(headers)
         self.step(
             self._observation.take_head,
             status,
@@ -249,12 +249,16 @@ class _Watch:
 
     def end(self) -> None:
         """Hand the record over."""
-        ending = Ending.CLIENT_LEFT if self.client_left else Ending.CUT
+        ending: Ending = "client_left" if self.client_left else "cut"
         elapsed_s = perf_counter() - self._began
-        self.step(self._end, Ending.WHOLE if self._whole else ending, elapsed_s)
+        self.step(self._end, "whole" if self._whole else ending, elapsed_s)
 
     def _end(self, ending: Ending, elapsed_s: float) -> None:
         self._sink(self._observation.end(ending, elapsed_s))
+
+
+def _by_name(headers: Any) -> dict[bytes, bytes]:
+    return h.by_name([(name.lower(), name, value) for name, value in headers])
 
 
 _WATCH = web.RequestKey("watch", _Watch)

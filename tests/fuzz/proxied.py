@@ -14,9 +14,9 @@ import msgspec
 from backports import zstd
 
 from exporter.record import LARGEST_FIGURE, Batch, Kinds, Record
-from exporter.sources.proxy.apis import Api, api_of
+from exporter.sources.proxy.apis import Api, Asked, api_of
 from exporter.sources.proxy.event_stream import EventStream
-from exporter.sources.proxy.observation import Caller, Ending, Observation
+from exporter.sources.proxy.observation import Caller, Observation
 from exporter.sources.proxy.stream_usage import UsageRemover, asking_for_usage
 from exporter.sources.proxy.unpacking import LARGEST_PART, UnpackError, unpacker
 from exporter.tally import Tally
@@ -104,12 +104,12 @@ def _counted(record: Record) -> None:
 
 
 def _observed(api: Api, request: bytes, head: bytes, parts: Sequence[bytes]) -> Record:
-    seen = Observation(api, CALLER, MOST_BYTES)
+    seen = Observation(Asked(api), CALLER, MOST_BYTES)
     seen.take_request(request, b"application/json")
     seen.take_head(200, head, b"")
     for part in parts:
         seen.take_part(part, 0.5)
-    return seen.end(Ending.WHOLE, 1.0)
+    return seen.end("whole", 1.0)
 
 
 def _feed_answers(head: bytes, data: bytes) -> None:
@@ -126,11 +126,11 @@ def _feed_answers(head: bytes, data: bytes) -> None:
 def _feed_requests(data: bytes) -> None:
     answer = json.dumps(ANSWERS[0]).encode()
     for api, type_ in product(APIS, (b"application/json", b"multipart/form-data; boundary=a")):
-        seen = Observation(api, CALLER, MOST_BYTES)
+        seen = Observation(Asked(api), CALLER, MOST_BYTES)
         seen.take_request(data, type_)
         seen.take_head(200, b"application/json", b"")
         seen.take_part(answer, 0.5)
-        _counted(seen.end(Ending.WHOLE, 1.0))
+        _counted(seen.end("whole", 1.0))
     asking = asking_for_usage(data)
     if asking is not None:
         given, wanted = _members(data), _members(asking)
@@ -147,11 +147,11 @@ def _members(document: bytes) -> dict[str, bytes]:
 
 def _feed_sessions(data: bytes) -> None:
     """Messages of a WebSocket, and the query of its URL."""
-    seen = Observation(api_of("GET", "/v1/realtime"), CALLER, MOST_BYTES)
+    seen = Observation(Asked(api_of("GET", "/v1/realtime")), CALLER, MOST_BYTES)
     seen.take_session(data[:200].decode("latin-1"))
     for message in data.split(b"\n"):
         seen.take_message(message)
-    _counted(seen.end(Ending.CUT, 1.0))
+    _counted(seen.end("cut", 1.0))
 
 
 def _feed_streams(data: bytes) -> None:
@@ -189,10 +189,10 @@ def _feed_packed(encoding: bytes, data: bytes) -> None:
             assert len(unpack(part)) <= LARGEST_PART
     except UnpackError:
         pass
-    seen = Observation(CHAT, CALLER, MOST_BYTES)
+    seen = Observation(Asked(CHAT), CALLER, MOST_BYTES)
     seen.take_head(200, b"text/event-stream", encoding)
     seen.take_part(data, 0.5)
-    _counted(seen.end(Ending.CLIENT_LEFT, 1.0))
+    _counted(seen.end("client_left", 1.0))
 
 
 def _packed(encoding: bytes) -> Sequence[bytes]:

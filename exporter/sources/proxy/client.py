@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import inf
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 import structlog
@@ -27,8 +27,16 @@ MOST_WAITING = 64
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 
-Handle = Callable[[Request], Awaitable[bool]]
-"""Answers a request; whether the connection may stay."""
+
+class Carrier(Protocol):
+    """What carries one request."""
+
+    async def run(self) -> bool:
+        """Answer it; whether the connection may stay."""
+
+
+Handle = Callable[[Request], Carrier | None]
+"""What is to carry a request; None if it is refused, and the connection must go."""
 
 
 class Client(Peer):
@@ -51,14 +59,14 @@ class Client(Peer):
         self.serving: asyncio.Task[None] | None = None
 
     def _new_request(self) -> Request:
-        return Request(self, self._remote, self._scheme)
+        return Request(self, remote=self._remote, scheme=self._scheme)
 
     def finish(self) -> None:
         """Answer no more requests than the one under way; over a new connection, the first."""
         self._is_ending = True
         self.incoming.keep_alive = False
         if self._is_new:
-            self._loop.call_later(LINGER_S, self._leave_if_idle)
+            self.loop.call_later(LINGER_S, self._leave_if_idle)
         else:
             self._leave_if_idle()
 
@@ -84,7 +92,7 @@ class Client(Peer):
                 await self._refuse()
             if self._mistake or (self._is_ending and not self._is_new):
                 return False
-            self._arrived = self._loop.create_future()
+            self._arrived = self.loop.create_future()
             await self._arrived
         self._is_idle = self._is_new = False
         request = self._waiting.popleft()
@@ -92,7 +100,8 @@ class Client(Peer):
             self.resume_reading()
         self._deadline = inf
         try:
-            stays = await self._clients.handle(request)
+            carrier = self._clients.handle(request)
+            stays = carrier is not None and await carrier.run()
         except ConnectionError:
             stays = False
         except Exception as error:
@@ -138,7 +147,7 @@ class Client(Peer):
         self._remote = address[0].encode() if address else b""
         self._scheme = b"https" if transport.get_extra_info("sslcontext") else b"http"
         self._clients.connections.add(self)
-        self.serving = self._loop.create_task(self._serve())
+        self.serving = self.loop.create_task(self._serve())
         self._expect(self._clients.limits.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -151,7 +160,7 @@ class Client(Peer):
     def pause_writing(self) -> None:
         """The client does not take what it is sent: that is borne for a while only."""
         super().pause_writing()
-        self._patience = self._loop.call_later(self._clients.limits.answer_s, self.abort)
+        self._patience = self.loop.call_later(self._clients.limits.answer_s, self.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -194,7 +203,7 @@ class Client(Peer):
             if rest:
                 request.add(rest)
         elif not request.is_whole:
-            framing = lines([each for each in request.headers if each[0].lower() in _FRAMING])
+            framing = lines([each for each in request.headers if each[0] in _FRAMING])
             self._parser = httptools.HttpRequestParser(self)
             self._is_priming = True
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))

@@ -3,6 +3,9 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
+EVENT_STREAM = b"text/event-stream"
+"""Its media type."""
+
 LONGEST_EVENT = 1 << 20
 """Bytes; a longer event is left out."""
 

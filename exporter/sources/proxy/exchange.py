@@ -35,13 +35,14 @@ SMALL_BODY = 1 << 16
 """Bytes of a request's body that are sent in one go with its head; a larger one as it comes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Way:
     """What the exchanges of a proxy share.
 
     Attributes:
         idle_s: how long a client may take for the next part of its body.
         is_stopping: whether what ends now was ended by us.
+        under_way: how many there are.
     """
 
     targets: Targets
@@ -49,6 +50,7 @@ class Way:
     ensure_stream_usage: bool
     idle_s: float
     is_stopping: Callable[[], bool]
+    under_way: int = 0
 
 
 class Exchange:
@@ -75,28 +77,34 @@ class Exchange:
         Raises:
             ConnectionError, asyncio.CancelledError: the client left.
         """
-        ending = Ending.CLIENT_LEFT
+        ending: Ending = "client_left"
+        self._way.under_way += 1
         try:
             body = await self._body()
             self._watch.sent()
             answer = await self._answered(body)
             if answer.is_switched:
-                ending = Ending.WHOLE
+                ending = "whole"
                 await self._carry_session(answer)
                 return False
             framing = self._framing(answer)
-            whole = await self._pass_answer(answer, framing)
-            ending = Ending.WHOLE if whole else Ending.CUT
+            if answer.is_whole and self._remover is None:
+                self._give_answer(answer, framing)
+                whole = True
+            else:
+                whole = await self._pass_answer(answer, framing)
+            ending = "whole" if whole else "cut"
             return whole and self._request.keep_alive and not framing.ends_with_connection
         except UpstreamError as error:
-            ending = Ending.CUT
+            ending = "cut"
             self._answer_for(error)
             return False
         except (asyncio.CancelledError, ConnectionError):
             if self._way.is_stopping():
-                ending = Ending.CUT
+                ending = "cut"
             raise
         finally:
+            self._way.under_way -= 1
             self._let_go()
             self._watch.end(ending)
 
@@ -214,21 +222,20 @@ class Exchange:
                 return Framing(size=int(length))
         return Framing(chunked=self._request.version != "1.0")
 
+    def _give_answer(self, answer: Answer, framing: Framing) -> None:
+        """Write an answer that is there."""
+        head, data = answer_head(self._request, answer, self._id, framing), answer.take()
+        # Written before it is looked at: the client needn't wait for that.
+        self._request.answer(head if framing.bodiless else head + data)
+        self._watch.answer(answer)
+        self._watch.part(data)
+
     async def _pass_answer(self, answer: Answer, framing: Framing) -> bool:
         """Write the answer to the client, as it comes and at the client's pace; if it was whole."""
         request, watch = self._request, self._watch
+        request.answer(answer_head(request, answer, self._id, framing))
         watch.answer(answer)
-        head = answer_head(
-            request, answer, self._id, framing, is_event_stream=watch.is_event_stream
-        )
-        if answer.is_whole and self._remover is None:
-            data = answer.take()
-            # Written before it is looked at: the client needn't wait for that.
-            request.answer(head if framing.bodiless else head + data)
-            watch.part(data)
-            return True
-        request.answer(head)
-        remover = self._remover if watch.is_event_stream else None
+        remover = self._remover if answer.is_event_stream else None
 
         def take(data: bytes) -> bool:
             shown = remover.feed(data) if remover else data

@@ -2,6 +2,8 @@
 
 import math
 
+import msgspec
+
 from exporter.sources.proxy.documents import (
     Block,
     Choice,
@@ -32,10 +34,8 @@ NO_REASON = frozenset({None, "", "null"})
 """Finish reasons of an answer that goes on; "null" is DashScope's."""
 
 
-class Findings:
+class Findings(msgspec.Struct, eq=False, gc=False):
     """See the module; None is unknown, and so is "".
-
-    The defaults are the class's: most answers tell little of all this.
 
     Attributes:
         has_output: something of the model's own has come.

@@ -3,7 +3,11 @@
 import itertools
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+Header: TypeAlias = tuple[bytes, bytes, bytes]
+"""Name in lower case, name and value."""
 
 HOP_BY_HOP = frozenset(
     {
@@ -32,22 +36,20 @@ _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def by_name(headers: Sequence[Header]) -> dict[bytes, bytes]:
     """The values by lower-case name; several of one name are joined, as RFC 9110 allows."""
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        key = name.lower()
-        found[key] = found[key] + b", " + value if key in found else value
+    found = {key: value for key, _, value in headers}
+    if len(found) < len(headers):
+        for key in found:
+            found[key] = b", ".join(value for each, _, value in headers if each == key)
     return found
 
 
-def lines(
-    headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes] = frozenset()
-) -> list[bytes]:
+def lines(headers: Iterable[Header], dropped: frozenset[bytes] = frozenset()) -> list[bytes]:
     """The lines of a head, in pieces, but for the headers that are dropped."""
     pieces: list[bytes] = []
-    for name, value in headers:
-        if name.lower() not in dropped:
+    for key, name, value in headers:
+        if key not in dropped:
             pieces += (name, b": ", value, b"\r\n")
     return pieces
 

@@ -1,7 +1,8 @@
 """Heads of messages: that of a request for the upstream, that of an answer for the client."""
 
 from http import HTTPStatus
-from typing import NamedTuple
+
+import msgspec
 
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import Api, error_body
@@ -9,7 +10,7 @@ from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.upstream import Answer, Upstream
 
 
-class Framing(NamedTuple):
+class Framing(msgspec.Struct, frozen=True, gc=False):
     """How the client learns where the body of its answer ends.
 
     Attributes:
@@ -69,9 +70,7 @@ def _body_header(request: Request, body: bytes | None) -> bytes:
     return b"Content-Length: %d\r\n" % length
 
 
-def answer_head(
-    request: Request, answer: Answer, request_id: bytes, framing: Framing, *, is_event_stream: bool
-) -> bytes:
+def answer_head(request: Request, answer: Answer, request_id: bytes, framing: Framing) -> bytes:
     """The head of an upstream's answer, for the client."""
     found = answer.found
     dropped = h.dropped(found, h.HOP_BY_HOP if framing.bodiless else h.NOT_FOR_CLIENTS)
@@ -81,7 +80,7 @@ def answer_head(
     ]
     if b"x-request-id" not in found:
         parts += (b"X-Request-Id: ", request_id, b"\r\n")
-    if is_event_stream and b"x-accel-buffering" not in found:
+    if answer.is_event_stream and b"x-accel-buffering" not in found:
         parts.append(b"X-Accel-Buffering: no\r\n")  # Else nginx before us gathers the events.
     if framing.size is not None:
         parts.append(b"Content-Length: %d\r\n" % framing.size)

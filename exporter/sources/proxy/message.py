@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
+
+from exporter.sources.proxy.headers import Header
+
 MOST_BUFFERED = 1 << 18
 """Bytes of a body that wait for a slow receiver; then nothing more is read of its sender."""
 
@@ -11,15 +15,17 @@ MOST_BUFFERED = 1 << 18
 class Sender(Protocol):
     """Whoever sends a message."""
 
+    loop: asyncio.AbstractEventLoop
+
     def resume_reading(self) -> None:
         """Its parts are taken: more of them may come."""
 
 
-class Message:
+class Message(msgspec.Struct, eq=False):
     """A request or an answer.
 
     Attributes:
-        headers: names and values, as they came.
+        headers: lower-case name, name and value of each, as they came.
         found: values by lower-case name, once all headers are there; several of one name are
             joined, as RFC 9110 allows.
         has_head: all headers are there.
@@ -28,19 +34,18 @@ class Message:
         error: why nothing more will come.
     """
 
-    found: Mapping[bytes, bytes]
-
-    def __init__(self, sender: Sender) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.has_head = self.is_whole = False
-        self.buffered = 0
-        self.error: Exception | None = None
-        self._sender = sender
-        self._parts: list[bytes] = []
-        self._receiver: Callable[[bytes], bool] | None = None
-        self._has_room = True
-        self._failure: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
+    sender: Sender
+    headers: list[Header] = []
+    found: Mapping[bytes, bytes] = {}
+    has_head: bool = False
+    is_whole: bool = False
+    buffered: int = 0
+    error: Exception | None = None
+    _parts: list[bytes] = []
+    _receiver: Callable[[bytes], bool] | None = None
+    _has_room: bool = True
+    _failure: Exception | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     # What its receiver asks for.
 
@@ -94,7 +99,7 @@ class Message:
         """What of the body is there already."""
         parts, self._parts = self._parts, []
         if self.buffered > MOST_BUFFERED:
-            self._sender.resume_reading()
+            self.sender.resume_reading()
         self.buffered = 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -106,7 +111,7 @@ class Message:
         """
         if self.error is not None:
             raise self.error
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self.sender.loop.create_future()
         return self._waiter
 
     # What its sender's connection tells.

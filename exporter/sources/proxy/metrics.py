@@ -1,7 +1,7 @@
 """What proxies say about themselves, and the two gauges of the vocabulary."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -97,19 +97,21 @@ class Gauges(Collector):
 
     def __init__(self, limit: int = 200) -> None:
         self._models = Guard(limit)
-        self._active: Counter[Identity] = Counter()
+        self._active: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._remaining: dict[tuple[Identity, str], Remaining] = {}
 
-    def enter(self, model: str, provider: str, operation: str) -> Identity:
-        """A request begins; what to call `leave` with."""
-        known = model if model in self._models else OTHER
-        identity = Identity(known or UNKNOWN, provider or UNKNOWN, operation)
-        self._active[identity] += 1
-        return identity
+    def enter(self, model: str, provider: str, operation: str) -> tuple[str, str, str]:
+        """A request begins; what to call `leave` with: the labels."""
+        labels = model, provider, operation
+        if labels not in self._active:
+            known = model if model in self._models else OTHER
+            labels = known or UNKNOWN, provider or UNKNOWN, operation
+        self._active[labels] += 1
+        return labels
 
-    def leave(self, identity: Identity) -> None:
+    def leave(self, labels: tuple[str, str, str]) -> None:
         """It is over."""
-        self._active[identity] -= 1
+        self._active[labels] -= 1
 
     def succeeded(self, model: str) -> None:
         """A request for the model has succeeded."""

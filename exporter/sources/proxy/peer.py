@@ -6,12 +6,13 @@ way of reading takes 9 and 10. Carrying messages is what a proxy does, so both s
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from math import inf
 from typing import cast
 
 import httptools
 
-from exporter.sources.proxy.headers import by_name
+from exporter.sources.proxy.headers import Header, by_name
 from exporter.sources.proxy.message import MOST_BUFFERED, Message
 
 MOST_HEADERS = 128
@@ -40,7 +41,7 @@ class Peer(asyncio.Protocol, ABC):
 
     def __init__(self, tick_s: float) -> None:
         self._tick_s = tick_s
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = inf
@@ -64,7 +65,7 @@ class Peer(asyncio.Protocol, ABC):
     async def drain(self) -> None:
         """Wait until the other end takes more, or has left."""
         if self.is_writing_paused and self._transport is not None:
-            self._writable = self._loop.create_future()
+            self._writable = self.loop.create_future()
             await self._writable
 
     def abort(self) -> None:
@@ -133,7 +134,7 @@ class Peer(asyncio.Protocol, ABC):
     def on_header(self, name: bytes, value: bytes) -> None:
         message = self.incoming
         if not message.has_head:  # Else it is a trailer, which is not passed on.
-            message.headers.append((name, value))
+            message.headers.append((name.lower(), name, value))
 
     def _take_head(self) -> None:
         """See that all headers are there.
@@ -141,12 +142,14 @@ class Peer(asyncio.Protocol, ABC):
         Raises:
             TooLongError: they are more than anybody needs.
         """
-        self._unseen_bytes = 0
         message = self.incoming
-        message.found = by_name(message.headers)
-        too_many = len(message.headers) > MOST_HEADERS
-        if too_many or sum(map(len, message.found.values())) > MOST_BYTES:
+        if len(message.headers) > MOST_HEADERS:
             raise TooLongError
+        message.found = by_name(message.headers)
+        # What is unseen may have come with a part of the body.
+        if self._unseen_bytes > MOST_BYTES and _size(message.headers) > MOST_BYTES:
+            raise TooLongError
+        self._unseen_bytes = 0
         message.has_head = True
 
     def on_body(self, data: bytes) -> None:
@@ -161,19 +164,23 @@ class Peer(asyncio.Protocol, ABC):
 
         A timer for each would cost as much as parsing a message: one ticks for all.
         """
-        self._deadline = self._loop.time() + within_s
+        self._deadline = self.loop.time() + within_s
         if self._timer is None:
-            self._timer = self._loop.call_later(min(within_s, self._tick_s), self._look)
+            self._timer = self.loop.call_later(min(within_s, self._tick_s), self._look)
 
     def _look(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = self.loop.time()
         if now < self._deadline:
             again = min(self._deadline, now + self._tick_s)
-            self._timer = self._loop.call_at(again, self._look)
+            self._timer = self.loop.call_at(again, self._look)
         else:
             self._too_late()
 
     @abstractmethod
     def _too_late(self) -> None:
         """What was expected has not come."""
+
+
+def _size(headers: Iterable[Header]) -> int:
+    return sum(len(value) for _, _, value in headers)

@@ -8,6 +8,9 @@ class Request(Message):
     """See the module.
 
     Attributes:
+        sender: the client.
+        remote: its address.
+        scheme: http or https.
         target: path and query, as they came.
         version: of HTTP, "1.1" mostly.
         keep_alive: the client may send another request after the answer.
@@ -15,14 +18,15 @@ class Request(Message):
         is_answered: a part of the answer was sent.
     """
 
-    def __init__(self, client: Peer, peer_address: bytes, scheme: bytes) -> None:
-        super().__init__(client)
-        self._client = client
-        self.remote = peer_address
-        self.scheme = scheme
-        self.target = b""
-        self.method = self.version = ""
-        self.keep_alive = self.is_session = self.is_answered = False
+    sender: Peer
+    remote: bytes = b""
+    scheme: bytes = b""
+    target: bytes = b""
+    method: str = ""
+    version: str = ""
+    keep_alive: bool = False
+    is_session: bool = False
+    is_answered: bool = False
 
     @property
     def path(self) -> str:
@@ -47,22 +51,22 @@ class Request(Message):
 
     def hint(self, head: bytes) -> None:
         """Send the head of an answer before the answer, such as 100."""
-        self._client.write(head)
+        self.sender.write(head)
 
     def answer(self, data: bytes) -> None:
         """Send more of the answer."""
         self.is_answered = True
-        self._client.write(data)
+        self.sender.write(data)
 
     @property
     def is_slow(self) -> bool:
         """Whether the client has yet to take what was sent."""
-        return self._client.is_writing_paused
+        return self.sender.is_writing_paused
 
     async def drain(self) -> None:
         """Wait until the client has taken what was sent."""
-        await self._client.drain()
+        await self.sender.drain()
 
     def cut(self) -> None:
         """End the client's connection, so that it sees no end in good order."""
-        self._client.abort()
+        self.sender.abort()

@@ -66,7 +66,6 @@ class ProxyServer:
             connections=config.max_concurrent * CONNECTIONS_A_REQUEST, answer_s=config.idle_timeout
         )
         self._clients = Clients(self._handle, limits, metrics)
-        self._under_way = 0
         self._stopping = False
         self._listener: Listener | None = None
 
@@ -96,24 +95,20 @@ class ProxyServer:
             await self._listener.close()
         await self._clients.drain(self._config.drain_timeout if within_s is None else within_s)
         self._stopping = True  # What ends from now on was ended by us, not by its client.
-        if self._under_way:
-            log.warning("requests cut at the end", source=self._source, requests=self._under_way)
+        if cut := self._way.under_way:
+            log.warning("requests cut at the end", source=self._source, requests=cut)
         self._targets.close()
         await self._clients.close()
         self._way.books.backlog.clear()
 
-    async def _handle(self, request: Request) -> bool:
+    def _handle(self, request: Request) -> Exchange | None:
         if (mistake := _mistake(request)) is not None:
             request.answer(plain_answer(400, mistake))
-            return False
-        if self._under_way >= self._config.max_concurrent:
+        elif self._way.under_way >= self._config.max_concurrent:
             request.answer(refusal(self._way, request))
-            return False
-        self._under_way += 1
-        try:
-            return await Exchange(self._way, request).run()
-        finally:
-            self._under_way -= 1
+        else:
+            return Exchange(self._way, request)
+        return None
 
 
 def _mistake(request: Request) -> str | None:

@@ -15,6 +15,7 @@ from exporter.sources.proxy.errors import (
     TimedOutError,
     UnreachableError,
 )
+from exporter.sources.proxy.event_stream import EVENT_STREAM
 from exporter.sources.proxy.message import Message
 from exporter.sources.proxy.peer import Peer, TooLongError
 
@@ -52,11 +53,15 @@ class Answer(Message):
         is_switched: it is 101, and the connection's bytes from now on are its body.
     """
 
-    def __init__(self, connection: "Connection") -> None:
-        super().__init__(connection)
-        self.status = 0
-        self.reason = b""
-        self.is_begun = self.is_switched = False
+    status: int = 0
+    reason: bytes = b""
+    is_begun: bool = False
+    is_switched: bool = False
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether its body is one."""
+        return self.found.get(b"content-type", b"").lower().startswith(EVENT_STREAM)
 
 
 class Connection(Peer):
@@ -84,14 +89,14 @@ class Connection(Peer):
         Args:
             head_only: the answer will have no body, as that to HEAD.
         """
-        self.incoming = Answer(self)
+        answer = self.incoming = Answer(self)
         self._head_only, self._keep = head_only, False
         self._in_use = True
         self._expect(self._upstream.patience.answer)
         if self._transport is None:
-            self.incoming.fail(CutError(unanswered=True))
+            answer.fail(CutError(unanswered=True))
         self.write(data)
-        return self.incoming
+        return answer
 
     async def drain(self) -> None:
         """Wait until the upstream takes more.
@@ -133,7 +138,7 @@ class Connection(Peer):
         answer.wake()
         # Where reading is paused, it is the client that is slow.
         patience = inf if self._reading_paused else self._upstream.patience.idle
-        self._deadline = self._loop.time() + patience
+        self._deadline = self.loop.time() + patience
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

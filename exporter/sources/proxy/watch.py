@@ -4,14 +4,15 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
-from typing import ParamSpec, Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
 from exporter.record import Record
 from exporter.sources.proxy import headers as h
-from exporter.sources.proxy.apis import TASK, Api, path_class, task_of
+from exporter.sources.proxy.apis import TASK, Api, Asked, path_class, task_of
 from exporter.sources.proxy.backlog import Backlog
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.observation import Caller, Ending, Observation
@@ -22,7 +23,7 @@ from exporter.sources.proxy.upstream import Answer
 
 log = structlog.get_logger(__name__)
 
-P = ParamSpec("P")
+T = TypeVar("T")
 
 FINGERPRINT_DIGITS = 12
 
@@ -98,14 +99,9 @@ class Watch:
         self._request = request
         self._provider = provider or api.family
         caller = books.caller(request.found, self._provider, request_id)
-        self._observation = Observation(api, caller, books.most_copied)
+        self._observation = Observation(Asked(api), caller, books.most_copied)
         self._counts = True
         self._active = False
-
-    @property
-    def is_event_stream(self) -> bool:
-        """Whether the answer is one."""
-        return self._observation.is_event_stream
 
     def request(self, body: bytes) -> None:
         """The request's body is there, whole."""
@@ -139,20 +135,21 @@ class Watch:
             found.get(b"content-type", b"").lower(),
             found.get(b"content-encoding", b""),
         )
-        for name in RATE_LIMITS.keys() & found.keys():
-            if found[name].isdigit():
+        for name, unit in RATE_LIMITS.items():
+            left = found.get(name)
+            if left is not None and left.isdigit():
                 model, operation = self._observation.asked.model, self._api.operation
                 self._books.metrics.gauges.remains(
-                    model, self._provider, operation, RATE_LIMITS[name], float(found[name])
+                    model, self._provider, operation, unit, float(left)
                 )
 
     def part(self, data: bytes) -> None:
         """A part of the answer is on its way."""
-        if data and self._counts:
-            try:
-                self._observation.take_part(data, perf_counter() - self._began)
-            except Exception as error:
-                self._cannot_count(error)
+        if data:
+            self._count(self._take_part, data)
+
+    def _take_part(self, data: bytes) -> None:
+        self._observation.take_part(data, perf_counter() - self._began)
 
     def message(self, data: bytes) -> None:
         """A message of a WebSocket is on its way."""
@@ -170,17 +167,16 @@ class Watch:
         """The exchange is over: its record goes on."""
         if self._active:
             self._books.metrics.gauges.leave(self._entered)
-        elapsed_s = perf_counter() - self._began
-        self._books.backlog.add(
-            lambda: self._count(self._end, ending, elapsed_s), self._observation.held_bytes
-        )
+        self._took_s = perf_counter() - self._began
+        record = partial(self._count, self._record, ending)
+        self._books.backlog.add(record, self._observation.held_bytes)
 
-    def _end(self, ending: Ending, elapsed_s: float) -> None:
+    def _record(self, ending: Ending) -> None:
         source, metrics = self._books.source, self._books.metrics
         if not self._api.is_known:
             metrics.passed.labels(source, path_class(self._request.path)).inc()
             return
-        record = self._observation.end(ending, elapsed_s)
+        record = self._observation.end(ending, self._took_s)
         if self._observation.unparsed:
             metrics.unparsed.labels(source).inc(self._observation.unparsed)
         if not record.kind.error_type and self._api is not TASK:
@@ -198,12 +194,12 @@ class Watch:
             return self._books.tasks.begin(findings.task, record)
         return record
 
-    def _count(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _count(self, step: Callable[[T], None], seen: T) -> None:
         """Take a step, unless one before it has failed."""
         if not self._counts:
             return
         try:
-            step(*args, **kwargs)
+            step(seen)
         except Exception as error:
             self._cannot_count(error)
 

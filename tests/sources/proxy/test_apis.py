@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.record import Record
-from exporter.sources.proxy.apis import api_of, path_class
+from exporter.sources.proxy.apis import Asked, api_of, path_class
 from exporter.sources.proxy.observation import Caller, Ending, Observation
 
 CHAT, LEGACY, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
@@ -24,11 +24,11 @@ def observed(
     *events: Any,
     answer: Any = None,
     status: int = 200,
-    ending: Ending = Ending.WHOLE,
+    ending: Ending = "whole",
     content_type: bytes = b"application/json",
 ) -> Record:
     """The record of an answer with a body, or with events a tenth of a second apart."""
-    observation = Observation(api_of("POST", path), CALLER, 1 << 20)
+    observation = Observation(Asked(api_of("POST", path)), CALLER, 1 << 20)
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     observation.take_request(sent, content_type)
     if events:
@@ -398,12 +398,12 @@ def test_each_api_tells_its_units(
 
 
 def test_speech_is_billed_by_the_characters_that_are_asked_for() -> None:
-    observation = Observation(api_of("POST", "/v1/audio/speech"), CALLER, 1 << 20)
+    observation = Observation(Asked(api_of("POST", "/v1/audio/speech")), CALLER, 1 << 20)
     body = json.dumps({"model": "tts-1", "input": "héllo"}, ensure_ascii=False).encode()
     observation.take_request(body, b"application/json")
     observation.take_head(200, b"audio/mpeg", b"")
     observation.take_part(b"\xff\xfb", 0.1)
-    assert figures(observation.end(Ending.WHOLE, 1.0)) == {"characters": 5.0}
+    assert figures(observation.end("whole", 1.0)) == {"characters": 5.0}
 
 
 def test_the_model_is_found_in_a_form() -> None:
@@ -442,15 +442,15 @@ STREAM = [delta(content="x"), {"choices": [{"delta": {}, "finish_reason": "stop"
 @pytest.mark.parametrize(
     ("events", "ending", "error_type"),
     [
-        (STREAM, Ending.WHOLE, ""),
-        (STREAM, Ending.CLIENT_LEFT, ""),
-        (STREAM, Ending.CUT, ""),
-        (STREAM[:2], Ending.WHOLE, ""),
-        (STREAM[:1], Ending.WHOLE, "stream_aborted"),
-        (STREAM[:2], Ending.CUT, "stream_aborted"),
-        (STREAM[:1], Ending.CUT, "stream_aborted"),
-        (STREAM[:2], Ending.CLIENT_LEFT, "client_aborted"),
-        (STREAM[:1], Ending.CLIENT_LEFT, "client_aborted"),
+        (STREAM, "whole", ""),
+        (STREAM, "client_left", ""),
+        (STREAM, "cut", ""),
+        (STREAM[:2], "whole", ""),
+        (STREAM[:1], "whole", "stream_aborted"),
+        (STREAM[:2], "cut", "stream_aborted"),
+        (STREAM[:1], "cut", "stream_aborted"),
+        (STREAM[:2], "client_left", "client_aborted"),
+        (STREAM[:1], "client_left", "client_aborted"),
     ],
 )
 def test_how_a_stream_ended_decides_whether_it_is_a_success(
@@ -462,7 +462,7 @@ def test_how_a_stream_ended_decides_whether_it_is_a_success(
 
 @pytest.mark.parametrize(
     ("ending", "error_type"),
-    [(Ending.CUT, "upstream_aborted"), (Ending.CLIENT_LEFT, "client_aborted")],
+    [("cut", "upstream_aborted"), ("client_left", "client_aborted")],
 )
 def test_a_body_that_was_not_passed_on_whole_is_no_success(ending: Ending, error_type: str) -> None:
     assert observed(CHAT, {}, answer={}, ending=ending).kind.error_type == error_type
@@ -485,39 +485,39 @@ def test_a_body_that_is_not_understood_is_no_trouble(body: bytes) -> None:
     ],
 )
 def test_an_event_that_is_not_understood_is_counted_and_passed_over(part: bytes) -> None:
-    observation = Observation(api_of("POST", CHAT), CALLER, 1 << 20)
+    observation = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
     observation.take_head(200, EVENT_STREAM, b"")
     good = b'data: {"usage": {"prompt_tokens": 3}}\n\ndata: [DONE]\n\n'
     observation.take_part(part + good, 0.1)
-    record = observation.end(Ending.WHOLE, 1.0)
+    record = observation.end("whole", 1.0)
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
 
 
 def test_events_before_a_part_that_does_not_unpack_count() -> None:
-    observation = Observation(api_of("POST", CHAT), CALLER, 1 << 20)
+    observation = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
     observation.take_head(200, EVENT_STREAM, b"gzip")
     packer = zlib.compressobj(wbits=31)
     for event in ({"choices": [{"delta": {"content": "a"}}]}, {"usage": {"prompt_tokens": 3}}):
         packed = packer.compress(f"data: {json.dumps(event)}\n\n".encode())
         observation.take_part(packed + packer.flush(zlib.Z_SYNC_FLUSH), 0.1)
     observation.take_part(b"\xff" * 100, 0.2)
-    record = observation.end(Ending.CUT, 1.0)
+    record = observation.end("cut", 1.0)
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
 
 
 def test_a_question_or_an_answer_that_is_not_utf_8_counts_without_what_it_says() -> None:
-    observation = Observation(api_of("POST", CHAT), CALLER, 1 << 20)
+    observation = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
     observation.take_request(b'{"model": "\xff"}', b"application/json")
     observation.take_head(200, b"application/json", b"")
     observation.take_part(b'{"model": "\xff", "usage": {"prompt_tokens": 3}}', 0.1)
-    record = observation.end(Ending.WHOLE, 1.0)
+    record = observation.end("whole", 1.0)
     assert (record.kind.model, record.kind.error_type, record.input_tokens) == ("", "", None)
 
 
 def test_a_body_beyond_the_limit_is_not_looked_into() -> None:
-    observation = Observation(api_of("POST", CHAT), CALLER, 100)
+    observation = Observation(Asked(api_of("POST", CHAT)), CALLER, 100)
     observation.take_head(200, b"application/json", b"")
     for _ in range(11):
         observation.take_part(b" " * 10, 0.1)
-    record = observation.end(Ending.WHOLE, 1.0)
+    record = observation.end("whole", 1.0)
     assert (record.kind.error_type, observation.unparsed) == ("", 1)

@@ -11,6 +11,9 @@ from exporter.sources.proxy.message import Message
 class Silent:
     """A sender that nobody holds back."""
 
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
     def resume_reading(self) -> None:
         """Nothing was paused."""
 
