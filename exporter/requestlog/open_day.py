@@ -82,6 +82,12 @@ class OpenDay:
         finally:
             self.database.close()
 
+    @contextmanager
+    def view(self) -> Iterator[None]:
+        """One view for a part of it: a block is not merged while its columns are read."""
+        with self.database:
+            yield
+
     def selection(self, wanted: Filter) -> Selection:
         """The filter for this day; made once."""
         if self._selected is None or self._selected[0] is not wanted:

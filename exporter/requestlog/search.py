@@ -187,17 +187,21 @@ def _export_day(file: OpenDay, wanted: Filter, end: int) -> Iterator[Table]:
     selection = file.selection(wanted)
     row = 0
     while row < end:
-        # Not the next block, for small ones are merged meanwhile; and found by its key, for the
-        # blocks before it may be a hundred thousand.
-        block = file.block_of(row)
-        if block is None or block.end <= row:
-            return
-        if selection.may_hold(block):
-            places, _, _ = selection.matches(file.database, block)
-            rows = places + block.first
-            chosen = rows[(rows >= row) & (rows < end)]
-            if len(chosen):
-                yield file.table(block, chosen.tolist())
+        found: Table | None = None
+        with file.view():
+            # Not the next block, for small ones are merged meanwhile; and found by its key, for the
+            # blocks before it may be a hundred thousand.
+            block = file.block_of(row)
+            if block is None or block.end <= row:
+                return
+            if selection.may_hold(block):
+                places, _, _ = selection.matches(file.database, block)
+                rows = places + block.first
+                chosen = rows[(rows >= row) & (rows < end)]
+                if len(chosen):
+                    found = file.table(block, chosen.tolist())
+        if found is not None:
+            yield found
         row = block.end
 
 

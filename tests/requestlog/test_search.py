@@ -3,11 +3,14 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.record import Record
+from exporter.requestlog import blocks
 from exporter.requestlog.columns import BLOCK_ROWS
+from exporter.requestlog.day import MOST_SMALL_BLOCKS
 from exporter.requestlog.filter import ERROR, SUCCESS, Filter
 from exporter.requestlog.request import LoggedRequest
 from tests.requestlog.logging_requests import DAY_S, NOON, Logging, a_request, ids
@@ -171,6 +174,29 @@ def test_paging_skips_and_repeats_nothing_while_requests_arrive(tmp_path: Path) 
         found += page.requests
     assert len(found) == 300
     assert sorted(map(str, ids(found))) == sorted(r.request_id for r in before)
+
+
+def test_an_export_holds_every_request_while_small_blocks_are_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logging = Logging(tmp_path)
+    wanted = [f"id-{number}" for number in range(20)]
+    for request_id in wanted:
+        logging.write(a_request(request_id))
+    read, is_merging = blocks.read, False
+
+    def read_after_a_merge(*arguments: Any) -> dict[int, bytes]:
+        nonlocal is_merging
+        if not is_merging:
+            is_merging = True
+            for _ in range(MOST_SMALL_BLOCKS):
+                logging.write(a_request("later"))
+            is_merging = False
+        return read(*arguments)
+
+    monkeypatch.setattr(blocks, "read", read_after_a_merge)
+    exported = logging.search.export(Filter())
+    assert [request.request_id for table in exported for request in table.requests()] == wanted
 
 
 def test_an_uncommitted_batch_is_not_shown(tmp_path: Path) -> None:
