@@ -12,7 +12,7 @@ import numpy as np
 
 from exporter import tally as t
 from exporter import vocabulary as v
-from exporter.labels import Guard
+from exporter.labels import USUAL_LIMIT, Guard
 from exporter.ledger import Additions, Exemplar, LabelValues, Ledger, PlacedExemplar
 from exporter.prices import Prices
 from exporter.record import Batch, Indices, Kind, Kinds, Numbers, Outcome
@@ -62,8 +62,8 @@ class Labelling:
 
     attributes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    limit: int = 200
-    statuses: tuple[int, ...] = (200, 400, 401, 403, 404, 429, 500, 502, 503, 504)
+    limit: int = USUAL_LIMIT
+    statuses: tuple[int, ...] = v.USUAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from exporter.documents import (
 from exporter.export.otlp.config import OtlpConfig, incoherences
 from exporter.formats import builtin_names
 from exporter.formats.spec import FormatSpec
+from exporter.labels import USUAL_LIMIT
 from exporter.mistakes import nearest, quoted, step_text, unknown
 from exporter.quantities import Duration, Size, between
 from exporter.sources.proxy.config import ProxyConfig
@@ -208,12 +209,11 @@ class LabelsConfig(Section):
     attributes: Annotated[tuple[Label, ...], AfterValidator(_distinct)] = ()
     """Further attributes of a record that become labels, such as workspace, team or route."""
 
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 200
+    limit: Annotated[int, Field(ge=1, le=10_000)] = USUAL_LIMIT
     """Values that each label may have; those beyond it become `other`."""
 
     statuses: Annotated[tuple[StatusCode, ...], AfterValidator(_distinct)] = (
-        *(200, 400, 401, 403, 404, 429),
-        *(500, 502, 503, 504),
+        vocabulary.USUAL_STATUSES
     )
     """Status codes whose counters are there, at zero, before the first such request."""
 

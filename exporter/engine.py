@@ -85,7 +85,7 @@ class Place:
 
 
 ALONE = Place()
-"""Of a process that has all of it."""
+"""The place of a process that does all of the work."""
 
 
 class Engine:

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 from exporter.vocabulary import OTHER, UNKNOWN
 
+USUAL_LIMIT = 200
+"""Names that each label lets in, unless the configuration says otherwise."""
+
 
 class Guard:
     """The names of one label that were let in. They stay in.

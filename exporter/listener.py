@@ -19,8 +19,8 @@ _ACCEPT_RETRY_S = 0.2
 BACKLOG = 512
 """Connections that the kernel holds until they are accepted; beyond, clients wait a second."""
 LINGER_S = 1
-"""For the rest of an unwanted body, as many a client reads its answer only when all is sent; in the
-end, for the handshakes under way."""
+"""How long the rest of an unwanted body is let come, for many clients look at the answer only once
+they have sent all; and, when the listener closes, handshakes that are under way."""
 
 
 @dataclass(frozen=True, slots=True)

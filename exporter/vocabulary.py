@@ -25,6 +25,9 @@ MODALITY = "modality"
 CURRENCY = "currency"
 SOURCE = "source"
 
+USUAL_STATUSES = (200, 400, 401, 403, 404, 429, 500, 502, 503, 504)
+"""Status codes whose counters begin at zero, unless the configuration says otherwise."""
+
 OTHER = "other"
 """What stands for a name that was not let in: a model nobody called with success, one too many."""
 

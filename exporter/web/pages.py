@@ -83,13 +83,9 @@ class LandingPage:
         )
 
 
-STYLESHEETS = ("colours.css", "style.css")
-"""Colours are those of all pages."""
-
-
-def stylesheet(name: str) -> web.RouteDef:
-    """The route of one of them."""
-    return static_file(_STATIC / name, "text/css")
+def stylesheets() -> list[web.RouteDef]:
+    """The landing page's style, and the colours that all pages have."""
+    return [static_file(_STATIC / name, "text/css") for name in ("colours.css", "style.css")]
 
 
 def static_file(file: Traversable, content_type: str) -> web.RouteDef:

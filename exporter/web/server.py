@@ -90,7 +90,7 @@ class WebServer:
         app.add_routes(
             [
                 web.get("/", self._landing.handle),
-                *map(pages.stylesheet, pages.STYLESHEETS),
+                *pages.stylesheets(),
                 web.post("/-/reload", self._serve_reload),
                 web.put("/-/reload", self._serve_reload),
             ]

@@ -10,7 +10,7 @@ from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from exporter.labels import Guard
+from exporter.labels import USUAL_LIMIT, Guard
 from exporter.vocabulary import (
     ACTIVE_REQUESTS,
     IDENTITY,
@@ -95,7 +95,7 @@ class Gauges(Collector):
     A model is a label once a request for it has succeeded, as in the series of the ledger.
     """
 
-    def __init__(self, limit: int = 200) -> None:
+    def __init__(self, limit: int = USUAL_LIMIT) -> None:
         self._models = Guard(limit)
         self._active: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._remaining: dict[tuple[Identity, str], Remaining] = {}
