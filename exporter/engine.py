@@ -158,13 +158,13 @@ class Engine:
 
     def _watched(self, inboxes: Inboxes, kinds: Kinds) -> list[Feed]:
         """Of what proxies have watched, those too that a configuration before this one had."""
+        attributes = self.config.labels.attributes
         for source in self.config.sources:
             if source.proxy:
-                inboxes.of_records(source.name)
-        attributes = len(self.config.labels.attributes)
+                inboxes.of_records(source.name, attributes)
         return [
-            Feed(RecordSource(name, inboxes.of_records(name), kinds, attributes), None)
-            for name in inboxes.watched()
+            Feed(RecordSource(name, inbox, kinds, names, attributes), None)
+            for name, names, inbox in inboxes.watched()
         ]
 
     def _feed(

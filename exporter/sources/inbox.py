@@ -6,7 +6,7 @@ Inboxes outlive the pipelines that empty them, so that a change of the configura
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from exporter.formats.compile import Decoded
 from exporter.record import Batch, Kinds, Record
@@ -20,6 +20,9 @@ MOST_PUSHED_BYTES = 64 << 20
 RECORDS_A_BATCH = 4096
 
 T = TypeVar("T")
+
+Attributes: TypeAlias = tuple[str, ...]
+"""Names of extra attributes, in the order of the records' values."""
 
 
 class Inbox(Generic[T]):
@@ -71,23 +74,23 @@ class Inboxes:
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
-        self._records: dict[str, Inbox[Record]] = {}
+        self._records: dict[tuple[str, Attributes], Inbox[Record]] = {}
         self._pushes: dict[str, Inbox[Any]] = {}
 
-    def of_records(self, source: str) -> Inbox[Record]:
-        """What a proxy has watched."""
-        return self._records.setdefault(source, Inbox(MOST_RECORDS, self.arrived))
+    def of_records(self, source: str, attributes: Attributes) -> Inbox[Record]:
+        """What a proxy has watched, with these attributes."""
+        return self._records.setdefault((source, attributes), Inbox(MOST_RECORDS, self.arrived))
 
     def of_pushes(self, source: str) -> Inbox[Any]:
         """What came through the push door."""
         return self._pushes.setdefault(source, Inbox(MOST_PUSHED_BYTES, self.arrived))
 
-    def watched(self) -> list[str]:
-        """All that have an inbox of records, those that are no longer configured too.
+    def watched(self) -> list[tuple[str, Attributes, Inbox[Record]]]:
+        """All inboxes of records, those too of what is configured no longer or otherwise.
 
         A proxy's last requests end when they end, which may be after the configuration has changed.
         """
-        return list(self._records)
+        return [(source, names, inbox) for (source, names), inbox in list(self._records.items())]
 
 
 class RecordSource:
@@ -97,27 +100,41 @@ class RecordSource:
     is killed is lost.
 
     Args:
-        attributes: how many extra attributes records have now; one from before a change of the
-            configuration may have others, and comes without.
+        watched: names of the attributes that records in the inbox have.
+        wanted: names of those that they are to have now.
     """
 
-    def __init__(self, name: str, inbox: Inbox[Record], kinds: Kinds, attributes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        inbox: Inbox[Record],
+        kinds: Kinds,
+        watched: Attributes = (),
+        wanted: Attributes = (),
+    ) -> None:
         self.name = name
         self._inbox = inbox
         self._kinds = kinds
-        self._none = ("",) * attributes
+        self._watched = watched
+        self._wanted = wanted
 
     def read(self, budget: int) -> Iterator[Decoded]:
         """All that is in the inbox; it is bounded."""
         while records := self._inbox.take(RECORDS_A_BATCH):
-            if any(len(record.kind.attributes) != len(self._none) for record in records):
+            if self._watched != self._wanted or not all(map(self._is_sound, records)):
                 records = list(map(self._fitted, records))
             yield Decoded(Batch.of(self._kinds, records), len(records), 0, Counter())
 
+    def _is_sound(self, record: Record) -> bool:
+        """A task that began under another configuration may have other attributes."""
+        return len(record.kind.attributes) == len(self._watched)
+
     def _fitted(self, record: Record) -> Record:
-        if len(record.kind.attributes) == len(self._none):
-            return record
-        return record._replace(kind=record.kind._replace(attributes=self._none))
+        known: dict[str, str] = {}
+        if self._is_sound(record):
+            known = dict(zip(self._watched, record.kind.attributes, strict=True))
+        attributes = tuple(known.get(name, "") for name in self._wanted)
+        return record._replace(kind=record.kind._replace(attributes=attributes))
 
     def positions(self) -> Mapping[str, bytes | None]:
         """None."""

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from exporter.record import Kinds
 from exporter.sources.inbox import RECORDS_A_BATCH, Inbox, Inboxes, RecordSource
 from tests.counting import a_kind, a_record
@@ -45,10 +47,10 @@ def test_only_what_is_urgent_wakes_the_pipeline() -> None:
 def test_a_source_finds_its_inbox_again_with_what_is_in_it() -> None:
     inboxes = Inboxes()
     before = a_record(a_kind())
-    inboxes.of_records("edge").offer(before)
+    inboxes.of_records("edge", ()).offer(before)
     assert inboxes.of_pushes("edge").take(5) == []
-    assert inboxes.of_records("other").take(5) == []
-    assert inboxes.of_records("edge").take(5) == [before]
+    assert inboxes.of_records("other", ()).take(5) == []
+    assert inboxes.of_records("edge", ()).take(5) == [before]
 
 
 def test_nothing_is_lost_between_threads() -> None:
@@ -84,10 +86,26 @@ def test_records_become_batches_of_what_is_known() -> None:
     for _ in range(RECORDS_A_BATCH):
         inbox.offer(record)
     inbox.offer(record._replace(request_id="last", time_to_first_token=9.0, latency=None))
-    source = RecordSource("edge", inbox, kinds, 0)  # type: ignore[arg-type]
+    source = RecordSource("edge", inbox, kinds)  # type: ignore[arg-type]
     first, second = source.read(1)
     assert (first.lines, second.lines) == (RECORDS_A_BATCH, 1)
     assert next(first.batch.records()) == record._replace(total_tokens=10.0)
     (last,) = second.batch.records()
     assert (last.request_id, last.latency, last.time_to_first_token) == ("last", None, None)
     assert list(source.read(1)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes"),
+    [(("search",), ("", "search")), (("search", "of a task from before"), ("", ""))],
+)
+def test_a_record_from_before_a_change_keeps_the_attributes_that_still_have_their_name(
+    values: tuple[str, ...], attributes: tuple[str, ...]
+) -> None:
+    inboxes = Inboxes()
+    inboxes.of_records("edge", ("team",)).offer(a_record(a_kind(attributes=values)))
+    ((name, watched, inbox),) = inboxes.watched()
+    source = RecordSource(name, inbox, Kinds(), watched, ("workspace", "team"))
+    (decoded,) = source.read(1)
+    (record,) = decoded.batch.records()
+    assert record.kind.attributes == attributes

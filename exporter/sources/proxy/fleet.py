@@ -60,7 +60,9 @@ class Proxies:
         self._metrics.gauges.hear(remaining)
         for news in tasks:
             record = self._tell_task(news)
-            inbox = self._inboxes.of_records(news.source)
+            running = self._running.get(news.source)
+            attributes = running[0].attributes if running else ()
+            inbox = self._inboxes.of_records(news.source, attributes)
             if record is not None and not inbox.offer(record):
                 self._metrics.records_lost.labels(news.source).inc()
 
@@ -87,7 +89,7 @@ class Proxies:
             wanted.source,
             wanted.config,
             wanted.attributes,
-            self._inboxes.of_records(wanted.source),
+            self._inboxes.of_records(wanted.source, wanted.attributes),
             Tasks(wanted.source, self._tell_task),
             self._metrics,
         )

@@ -3,6 +3,7 @@
 import http.client
 import json
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.daemon import Daemon
@@ -46,11 +47,17 @@ class Edge:
         text = f"workers: {self._workers}\nstate_dir: {self.state}\n"
         self.file.write_text(f"{text}sources: [{{name: edge, proxy: {proxy}}}]\n{more}")
 
-    def ask(self, stream: bool = False) -> bytes:
+    @property
+    def upstream_port(self) -> int:
+        """Of what the proxy stands before."""
+        return self._upstream.port
+
+    def ask(self, stream: bool = False, headers: Mapping[str, str] | None = None) -> bytes:
         """The body of an answer, over a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("POST", CHAT, json.dumps({"model": "qwen", "stream": stream}))
+            body = json.dumps({"model": "qwen", "stream": stream})
+            connection.request("POST", CHAT, body, dict(headers or {}))
             return connection.getresponse().read()
         finally:
             connection.close()

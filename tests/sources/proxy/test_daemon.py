@@ -57,6 +57,25 @@ def test_a_reload_cuts_no_stream_and_loses_no_record(edge: Edge, change: str) ->
         wait_until(lambda: daemon.total(REQUESTS, http_response_status_code="200") == 2)
 
 
+def test_a_request_that_outlives_its_attribute_gives_its_value_to_no_other(edge: Edge) -> None:
+    def write(attribute: str) -> None:
+        edge.write(f"labels: {{attributes: [{attribute}]}}\n")
+        proxy = f"upstream: 'http://127.0.0.1:{edge.upstream_port}'"
+        text = edge.file.read_text()
+        edge.file.write_text(text.replace(proxy, f"{proxy}, attributes: {{{attribute}: X-Who}}"))
+
+    write("team")
+    with Daemon(edge.file).wait_ready() as daemon:
+        asking = threading.Thread(target=edge.ask, args=(True, {"X-Who": "search"}))
+        asking.start()
+        wait_until(lambda: daemon.total("llm_gateway_active_requests") == 1)
+        write("workspace")
+        reload(daemon)
+        asking.join()
+        wait_until(lambda: daemon.total(REQUESTS) == 1)
+        assert daemon.total(REQUESTS, workspace="search") == 0
+
+
 @pytest.mark.parametrize("kind", ["another source", "another kind of the same name"])
 def test_a_request_that_outlives_its_source_is_counted(edge: Edge, kind: str) -> None:
     log = edge.file.with_name("gateway.jsonl")
