@@ -22,7 +22,7 @@ from exporter.prices import Prices
 from exporter.record import Kinds, Numbers
 from exporter.requestlog.log import RequestLog
 from exporter.selfmetrics import PipelineMetrics
-from exporter.sources import Block, Source
+from exporter.sources import Source
 from exporter.store.state import StateStore
 from exporter.tally import Tally
 
@@ -178,9 +178,9 @@ class Pipeline:
         """Sum what one source has, up to the budget; bytes."""
         size = 0
         for told in self._told_by(feed):
-            if isinstance(told, Block):
-                self._sum(feed, told.data)
-                size += len(told.data)
+            if isinstance(told, bytes):
+                self._sum(feed, told)
+                size += len(told)
             else:
                 estimate = self._prices.estimate(told.batch)
                 self._log(feed, told, estimate)
@@ -189,7 +189,7 @@ class Pipeline:
                 break
         return size
 
-    def _told_by(self, feed: Feed) -> Iterator[Block | Decoded]:
+    def _told_by(self, feed: Feed) -> Iterator[bytes | Decoded]:
         """What a source has until it has no more, or fails; the other sources go on."""
         try:
             yield from feed.source.read(READ_BUDGET)

@@ -16,7 +16,6 @@ from exporter.pipeline import Feed, Pipeline
 from exporter.prices import Prices
 from exporter.record import Kinds
 from exporter.selfmetrics import PipelineMetrics
-from exporter.sources import Block
 from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, INSTRUMENTS, Instrument
 from tests.counting import series_of, value_of
@@ -49,13 +48,13 @@ class HeldSource:
         """Go on where a state says."""
         self._read_to = self.durable = int(known.get("log", b"0"))
 
-    def read(self, budget: int) -> Iterator[Block]:
+    def read(self, budget: int) -> Iterator[bytes]:
         self.reads += 1
         while self._read_to < len(self.blocks) and budget > 0:
             data = self.blocks[self._read_to]
             self._read_to += 1
             budget -= len(data)
-            yield Block(data, "/log")
+            yield data
         if self.failure is not None:
             raise self.failure
 

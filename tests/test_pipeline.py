@@ -14,7 +14,6 @@ from exporter import pipeline
 from exporter.formats.compile import Decoded, Decoder
 from exporter.ledger import Ledger
 from exporter.pipeline import Pipeline
-from exporter.sources import Block
 from exporter.store import state
 from exporter.store.state import StateStore
 from exporter.vocabulary import REQUEST_DURATION, REQUESTS, TOKENS
@@ -172,7 +171,7 @@ def test_a_pipeline_that_stops_commits_what_is_there(tmp_path: Path, source: Hel
 
 def test_a_pipeline_that_never_runs_dry_commits_in_time_and_stops(tmp_path: Path) -> None:
     class Endless(HeldSource):
-        def read(self, budget: int) -> Iterator[Block]:
+        def read(self, budget: int) -> Iterator[bytes]:
             self.blocks.append(line(input_tokens=1, request_id="x" * budget))
             return super().read(budget)
 
@@ -190,7 +189,7 @@ def test_a_source_that_gave_little_is_not_asked_again_at_once(
     tmp_path: Path, source: HeldSource
 ) -> None:
     class Trickle(HeldSource):
-        def read(self, budget: int) -> Iterator[Block]:
+        def read(self, budget: int) -> Iterator[bytes]:
             self.blocks.append(line())
             return super().read(budget)
 

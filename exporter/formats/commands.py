@@ -74,6 +74,6 @@ def _lines(file: Path) -> Iterator[bytes]:
     )
     try:
         for block in source.read(1 << 30):
-            yield from block.data.split(b"\n")[:-1]
+            yield from block.split(b"\n")[:-1]
     finally:
         source.close()

@@ -4,23 +4,9 @@ One that has no lines, or lines of several formats, yields what it has decoded i
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.formats.compile import Decoded
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Whole lines of one file.
-
-    Attributes:
-        data: the lines without their envelope, each ended by a newline.
-        path: of the file they stand in; for messages, never for a label.
-    """
-
-    data: bytes
-    path: str
 
 
 class Source(Protocol):
@@ -33,11 +19,14 @@ class Source(Protocol):
     def name(self) -> str:
         """As the configuration calls it."""
 
-    def read(self, budget: int) -> Iterator[Block | Decoded]:
-        """What is there to read, about `budget` bytes at most; never waits for more."""
+    def read(self, budget: int) -> Iterator[bytes | Decoded]:
+        """What is there to read, about `budget` bytes at most; never waits for more.
+
+        Lines come in blocks, without an envelope, each line ended by a newline.
+        """
 
     def positions(self) -> Mapping[str, bytes | None]:
-        """What must become durable together with every block yielded so far.
+        """What must become durable together with all that was yielded so far.
 
         Returns:
             An opaque value for each key that changed since the last commit; None: forget the key.

@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 
-from exporter.sources import Block
 from exporter.sources.tail.arrivals import Arrivals
 from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.content import Replaced, Unready
@@ -79,7 +78,7 @@ class TailSource:
         if STDIN in settings.paths and share.has_pipes:
             self._open_pipe(STDIN)
 
-    def read(self, budget: int) -> Iterator[Block]:
+    def read(self, budget: int) -> Iterator[bytes]:
         """Lines that are there, of each log in turn; see `Source.read`."""
         now = self._clock.monotonic()
         has_looked = now >= self._next_look
@@ -155,11 +154,10 @@ class TailSource:
         else:
             self._complaints.over(path, "open file")
 
-    def _read_pipes(self, budget: int) -> Iterator[Block]:
+    def _read_pipes(self, budget: int) -> Iterator[bytes]:
         for path, pipe in list(self._pipes.items()):
             try:
-                for lines in pipe.read(budget):
-                    yield Block(lines, path)
+                yield from pipe.read(budget)
             except OSError as error:
                 self._complaints.about(path, "read file", error, "read no more")
                 pipe.ended = True
@@ -167,7 +165,7 @@ class TailSource:
                 pipe.close()
                 del self._pipes[path]
 
-    def _read_files(self, budget: int, now: float) -> Iterator[Block]:
+    def _read_files(self, budget: int, now: float) -> Iterator[bytes]:
         """A block of each log in turn, again and again, until all are read or the budget is spent.
 
         A log's older file is read to its end before a newer one.
@@ -183,7 +181,7 @@ class TailSource:
                     data, spent = self._next_lines(lineage, follower, now)
                     budget -= spent if data else spent // SILENT_SHARE
                     if data:
-                        yield Block(data, follower.record.path)
+                        yield data
                     if not follower.at_end:
                         if spent:
                             unfinished.append(lineage)
@@ -232,7 +230,7 @@ class TailSource:
         if error.errno == errno.ESTALE and follower.away_since is None:
             self._roster.detach(follower)  # to be opened again by its path
 
-    def _read_last_lines(self, now: float) -> Iterator[Block]:
+    def _read_last_lines(self, now: float) -> Iterator[bytes]:
         for follower in self._roster.with_last_line(now):
             start = follower.cursor
             try:
@@ -241,7 +239,7 @@ class TailSource:
                 continue
             lineage = self._roster.lineages[follower.record.lineage]
             if data := self._unwrapped(lineage, follower, start, lines):
-                yield Block(data, follower.record.path)
+                yield data
 
     def _measure(self, now: float) -> None:
         metrics = self._metrics

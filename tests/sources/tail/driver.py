@@ -81,8 +81,8 @@ class Tail:
         for _ in range(1000):
             blocks = list(self.source.read(budget))
             for block in blocks:
-                assert block.data.endswith(b"\n")
-                lines += block.data[:-1].split(b"\n")
+                assert block.endswith(b"\n")
+                lines += block[:-1].split(b"\n")
             if not blocks:
                 return lines
         raise AssertionError("the source never comes to an end")

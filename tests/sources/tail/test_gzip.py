@@ -224,7 +224,7 @@ def test_d8_a_restart_in_the_middle_goes_on_there(running_tail: Tail, tmp_path: 
         tail.time.now += 1
         (block,) = tail.source.read(1)
         tail.commit()
-        read += block.data.splitlines()
+        read += block.splitlines()
         tail.stop()
     assert read == lines(1, 20_000, length=400)
 

@@ -309,10 +309,10 @@ def test_b7_a_deleted_file_that_is_being_read_is_kept(running_tail: Tail, tmp_pa
     tail.time.now += 1
     (block,) = tail.source.read(1)
     (tmp_path / "app.log").unlink()
-    read = block.data.count(b"\n")
+    read = block.count(b"\n")
     while blocks := list(tail.source.read(1)):
         tail.time.now += 3000
-        read += sum(block.data.count(b"\n") for block in blocks)
+        read += sum(block.count(b"\n") for block in blocks)
     assert read == 20_000
     assert tail.metric("abandoned_bytes_total") == 0
 
@@ -393,7 +393,7 @@ def test_b12_what_is_unread_shows_in_bytes_and_seconds(running_tail: Tail, tmp_p
     size = (tmp_path / "app.log").stat().st_size
     tail.time.now += 30
     (block,) = tail.source.read(1)
-    assert tail.metric("behind_bytes") == size - len(block.data)
+    assert tail.metric("behind_bytes") == size - len(block)
     assert 29 <= tail.metric("behind_seconds") < 40
     tail.poll()
     tail.poll()
