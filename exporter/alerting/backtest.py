@@ -16,10 +16,8 @@ from exporter.alerting.prometheus import Labels, Prometheus
 from exporter.alerting.records import WithoutRecords
 from exporter.alerting.rules import offset_of, watch
 from exporter.alerting.thresholds import Threshold
-from exporter.alerting.words import COMPARISONS, SEVERITIES
+from exporter.alerting.words import COMPARISONS, DAY_S, SEVERITIES
 from exporter.quantities import Duration
-
-DAY_S = 86_400
 
 _COLUMNS = 72
 _SHADES = "·░▒▓█"

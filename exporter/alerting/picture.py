@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
-from exporter.alerting.backtest import DAY_S, Outcome
-from exporter.alerting.words import HOUR_S
+from exporter.alerting.backtest import Outcome
+from exporter.alerting.words import DAY_S, HOUR_S
 from exporter.quantities import Duration
 
 _NAMES, _CHART, _FIGURES = 340, 800, 130

@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from exporter.alerting.alert import Alert
-from exporter.alerting.metrics import Age, Amount, Down, Kind, Mean, Quantile, Share, State
+from exporter.alerting.metrics import Age, Amount, Down, Mean, Quantile, Share, State
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.traffic import Value, rounded_up, seen_value
 
@@ -65,7 +65,8 @@ def samples_of(alert: Alert, threshold: Threshold) -> Samples:
             boundary = Value(limit, traffic) if exact else None
         case Age() | Down() | State():
             traffic = 0
-            over, short = _around(alert, limit, Fraction(1), most=_most(kind))
+            most = 1 if isinstance(kind, Down) else None
+            over, short = _around(alert, limit, Fraction(1), most=most)
             few, boundary = None, Value(limit, 0) if _is_exact(limit) else None
     quiet = Value(short, traffic)
     return Samples(quiet, quiet, Value(over, traffic), boundary, few, quiet)
@@ -90,10 +91,6 @@ def _around(
 def _rounded(value: Fraction) -> Fraction:
     """A value near by whose sums are exact in floating point."""
     return Fraction(round(value * 64), 64) if value >= 1 else value
-
-
-def _most(kind: Kind) -> int | None:
-    return 1 if isinstance(kind, Down) else None
 
 
 def _buckets_around(alert: Alert, kind: Quantile, limit: Fraction) -> tuple[Fraction, Fraction]:

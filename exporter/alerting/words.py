@@ -21,9 +21,10 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "at_most": le,
 }
 
-OFFSETS_S: Mapping[str, float] = {"yesterday": 86_400, "last_week": 604_800}
-
 HOUR_S = 3600
+DAY_S = 24 * HOUR_S
 
-LONG_S = 86_400
+OFFSETS_S: Mapping[str, float] = {"yesterday": DAY_S, "last_week": 7 * DAY_S}
+
+LONG_S = DAY_S
 """Windows beyond this are summed in steps of an hour: no evaluation reads days of minutes."""

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from exporter.alerting.commands import alerts
 from exporter.alerting.definitions import load_definitions
+from exporter.alerting.importers import KINDS
 from tests.alerting.rulefiles import checked, written
 
 SOURCES = Path(__file__).parent / "imports"
@@ -18,7 +19,6 @@ HINTS = {
     "cloudmonitor2": ["--duration-unit", "ms"],
     "cloudmonitor1": ["--metric", "acs_example/Latency=latency_average", "--duration-unit", "ms"],
 }
-KINDS = ("cloudmonitor2", "cloudmonitor1", "cloudwatch", "azure", "sloth", "openslo")
 
 
 @pytest.mark.parametrize("kind", KINDS)
