@@ -34,7 +34,7 @@ _LINES = (
 )
 _TITLE = (
     "{{ .Status | toUpper }}: {{ .GroupLabels.alert_id }} ({{ .GroupLabels.severity }}), "
-    "{{ len .Alerts }} alerts"
+    "{{ len .Alerts }} alert{{ if gt (len .Alerts) 1 }}s{{ end }}"
 )
 
 

@@ -1,5 +1,7 @@
 """Who is told, and when: what definitions become in Alertmanager's configuration."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from exporter.alerting.alertmanager import configuration, remarks, time_intervals
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.notifications import Hours
+from tests.alerting.rulefiles import told
 
 HOOK = {"webhook": {"url": "https://hooks.example"}}
 PAGER = {"pagerduty": {"routing_key_file": "/run/key"}, "severities": ["critical"]}
@@ -113,3 +116,47 @@ def test_what_hours_do_to_resolved_notifications_is_said() -> None:
     )
     (remark,) = remarks(definitions)
     assert 'sends no "resolved"' in remark
+
+
+@pytest.mark.parametrize(
+    ("models", "told_of"), [(["qwen"], "1 alert"), (["qwen", "glm"], "2 alerts")]
+)
+def test_a_message_tells_each_alert_and_its_links(
+    models: list[str], told_of: str, amtool: Path, tmp_path: Path
+) -> None:
+    slack = {"slack": {"channel": "#llm", "url_file": "/run/slack"}}
+    groups = [{"name": "oncall", "receivers": [slack]}]
+    _, receiver = made(notifications={"groups": groups}, alerts=[])["receivers"]
+    (message,) = receiver["slack_configs"]
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {"severity": "critical"},
+            "annotations": {
+                "summary": f"Requests fail: {model}",
+                "description": "Looked at over 5m.",
+                "runbook_url": "https://wiki.example/error-rate.md",
+            },
+            "startsAt": "2026-11-30T02:00:00Z",
+        }
+        for model in models
+    ]
+    labels = {"alert_id": "ErrorRate", "severity": "critical"}
+    data, none = tmp_path / "data.json", tmp_path / "none.tmpl"
+    data.write_text(json.dumps({"status": "firing", "groupLabels": labels, "alerts": alerts}))
+    none.touch()
+
+    def rendered(text: str) -> str:
+        files = f"--template.glob={none}", f"--template.data={data}"
+        return told(amtool, "template", "render", *files, f"--template.text={text}").strip()
+
+    assert rendered(message["title"]) == f"FIRING: ErrorRate (critical), {told_of}"
+    assert rendered(message["text"]).splitlines() == [
+        line
+        for model in models
+        for line in (
+            f"FIRING critical: Requests fail: {model} (since 2026-11-30 02:00 UTC)",
+            "Looked at over 5m.",
+            "https://wiki.example/error-rate.md",
+        )
+    ]
