@@ -13,7 +13,10 @@ from pydantic_core import CoreSchema, core_schema
 from exporter.alerting.metrics import Unit
 from exporter.quantities import Duration
 
-_PERCENT = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*%")
+_PERCENT = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*%")
+_MOST = 10**15
+"""Beyond it a float, as Prometheus compares, cannot tell a number from the next."""
+
 _EXAMPLES: dict[str, str] = {
     "percent": 'a percentage such as "5%"',
     "seconds": 'a duration such as "10s"',
@@ -45,7 +48,7 @@ class Threshold:
         match value:
             case Threshold():
                 return cls(value.value, value.form, value.text)
-            case int() | float() if not isinstance(value, bool) and abs(value) < float("inf"):
+            case int() | float() if not isinstance(value, bool) and abs(value) <= _MOST:
                 return cls(Fraction(Decimal(str(value))), "number", f"{value:g}")
             case str() if percent := _PERCENT.fullmatch(value):
                 return cls(Fraction(Decimal(percent[1])) / 100, "percent", f"{percent[1]}%")

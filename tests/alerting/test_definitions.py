@@ -39,6 +39,7 @@ MISTAKES = {
     "floor: 1%": "only a change has a floor; `against` says since when",
     "against: yesterday": "a change of",
     "against: yesterday\n    severities: {warning: -5%}": "watched for a rise",
+    f"against: yesterday\n    severities: {{warning: {10**400}%}}": "a percentage such as",
     "against: previous_period\n    periods: 2\n    severities: {warning: 5%}": "expected 1 against",
     "notify: [oncal]": 'unknown notification group "oncal"',
     "hours: office": 'unknown effective hours "office"',
