@@ -82,13 +82,14 @@ def trend(hours: Sequence[float], values: Sequence[float]) -> Trend:
     return Trend(statistics.median(values), min(values), max(values), float(np.median(slopes)))
 
 
-def draw(path: Path, hours: Sequence[float], samples: Sequence[Sample], warm_up: float) -> None:
+def draw(path: Path, times: Sequence[float], samples: Sequence[Sample], warm_up_s: float) -> None:
     """A picture of memory, and of descriptors and threads, over the time.
 
     Args:
-        warm_up: hours at the beginning that are not judged.
+        times: of the samples, in seconds.
+        warm_up_s: at the beginning, which is not judged.
     """
-    minutes = [hour * 60 for hour in hours]
+    minutes = [time / 60 for time in times]
     figure = Figure(figsize=(9, 5), layout="constrained")
     memory, counts = figure.subplots(2, 1, sharex=True)
     for label, column in (("resident", 0), ("private", 2)):
@@ -99,7 +100,7 @@ def draw(path: Path, hours: Sequence[float], samples: Sequence[Sample], warm_up:
     counts.set_ylabel("number")
     counts.set_xlabel("minutes; grey: warm-up")
     for axes in (memory, counts):
-        axes.axvspan(0, warm_up * 60, color="0.93")
+        axes.axvspan(0, warm_up_s / 60, color="0.93")
         axes.set_ylim(bottom=0)
         axes.set_xlim(0, minutes[-1])
         axes.grid(color="0.85")

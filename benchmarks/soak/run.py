@@ -30,7 +30,7 @@ ROTATE_AT_BYTES = (6_000_000, 7_700_000)
 SAMPLE_EVERY_S = 10.0
 WARM_UP_SHARE, LONGEST_WARM_UP_S = 1 / 4, 900.0
 PICTURE = Path(__file__).parents[2] / "docs/pictures/soak.png"
-_SETTLED_LIMIT_S = 300.0
+_SETTLED_LIMIT_S, _STILL_S = 300.0, 5
 
 
 def measure(minutes: float) -> str:
@@ -120,13 +120,17 @@ def _config(directory: Path, proxy: int, upstream: int, grpc: int, http: int) ->
 
 
 def _settle(daemon: Daemon, requests: int) -> None:
-    """Wait until nothing is under way; if that never comes to be, the totals will tell."""
+    """Wait until nothing is under way; if that never comes to be, the totals will tell.
+
+    What is queued is as of the last look into the log, so that nothing may be for a while.
+    """
     deadline = time.monotonic() + _SETTLED_LIMIT_S
-    while time.monotonic() < deadline:
-        waiting = daemon.total("llm_gateway_exporter_otlp_queued")
-        if daemon.total("llm_gateway_requests_total") >= requests and waiting == 0:
-            return
+    still = 0
+    while still < _STILL_S and time.monotonic() < deadline:
         time.sleep(1)
+        waiting = daemon.total("llm_gateway_exporter_otlp_queued")
+        is_counted = daemon.total("llm_gateway_requests_total") >= requests
+        still = still + 1 if is_counted and waiting == 0 else 0
 
 
 def _counted(daemon: Daemon) -> Totals:
