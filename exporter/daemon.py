@@ -120,29 +120,7 @@ class Daemon:
             loop.add_signal_handler(number, stop)
         hangup = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
-        web = WebServer(
-            self._options.listen,
-            exposition=self,
-            ready=self._not_ready,
-            sources=self._sources,
-            reload=self.reload if self._options.enable_lifecycle else None,
-            web_config=self._options.web_config,
-            registry=self._metrics.registry,
-            open_metrics=self._options.open_metrics,
-            allowed_hosts=self._options.allowed_hosts,
-        )
-        door = PushDoor(
-            lambda: self._engine.ingest,
-            lambda: self._engine.pipeline.commit_error,
-            self._metrics.ingest,
-        )
-        web.add_routes(door.routes(), admits=door.admits)
-        web.add_routes(
-            request_routes(
-                lambda: self._readers.search, lambda: self._engine.config.labels.attributes
-            ),
-            REQUESTS_LINK,
-        )
+        web = self._web()
         await web.start()
         try:
             self._proxies.follow(_proxies_of(self._engine.config))
@@ -167,6 +145,32 @@ class Daemon:
             task.cancel()
         self._store.close()
         await web.stop()
+
+    def _web(self) -> WebServer:
+        web = WebServer(
+            self._options.listen,
+            exposition=self,
+            ready=self._not_ready,
+            sources=self._sources,
+            reload=self.reload if self._options.enable_lifecycle else None,
+            web_config=self._options.web_config,
+            registry=self._metrics.registry,
+            open_metrics=self._options.open_metrics,
+            allowed_hosts=self._options.allowed_hosts,
+        )
+        door = PushDoor(
+            lambda: self._engine.ingest,
+            lambda: self._engine.pipeline.commit_error,
+            self._metrics.ingest,
+        )
+        web.add_routes(door.routes(), admits=door.admits)
+        web.add_routes(
+            request_routes(
+                lambda: self._readers.search, lambda: self._engine.config.labels.attributes
+            ),
+            REQUESTS_LINK,
+        )
+        return web
 
     def _start(self) -> None:
         self._workers.start()

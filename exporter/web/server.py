@@ -87,7 +87,13 @@ class WebServer:
             middlewares=[self._guard, self._limit_wait], client_max_size=limits.body_bytes
         )
         app.on_response_prepare.append(self._on_response)
-        app.add_routes(
+        self._runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_s)
+        self._listener: Listener | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._add_own_routes(exposition, open_metrics)
+
+    def _add_own_routes(self, exposition: Exposition, open_metrics: bool) -> None:
+        self.add_routes(
             [
                 web.get("/", self._landing.handle),
                 *pages.stylesheets(),
@@ -95,7 +101,6 @@ class WebServer:
                 web.put("/-/reload", self._serve_reload),
             ]
         )
-        self._runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_s)
         # Whoever restarts it and sends it traffic, such as a kubelet, knows no password.
         self.add_routes(
             [
@@ -109,8 +114,6 @@ class WebServer:
             [web.get("/metrics", scrape, allow_head=False), web.head("/metrics", scrape)],
             admits=_everybody if open_metrics else None,
         )
-        self._listener: Listener | None = None
-        self._watch: asyncio.Task[None] | None = None
 
     def add_routes(
         self,
