@@ -163,8 +163,7 @@ class Engine:
             if source.proxy:
                 inboxes.of_records(source.name, attributes)
         return [
-            Feed(RecordSource(name, inbox, kinds, names, attributes), None)
-            for name, names, inbox in inboxes.watched()
+            Feed(RecordSource(name, inboxes, kinds, attributes), None) for name in inboxes.watched()
         ]
 
     def _feed(

@@ -66,7 +66,7 @@ class Inbox(Generic[T]):
 
 
 class Inboxes:
-    """The inbox of each source that has one, by its name; it is made when it is first asked for.
+    """The inboxes of each source that has some, by its name; made when they are first asked for.
 
     Attributes:
         arrived: set when something came that somebody waits for.
@@ -74,67 +74,62 @@ class Inboxes:
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
-        self._records: dict[tuple[str, Attributes], Inbox[Record]] = {}
+        self._records: dict[str, dict[Attributes, Inbox[Record]]] = {}
         self._pushes: dict[str, Inbox[Any]] = {}
 
     def of_records(self, source: str, attributes: Attributes) -> Inbox[Record]:
-        """What a proxy has watched, with these attributes."""
-        return self._records.setdefault((source, attributes), Inbox(MOST_RECORDS, self.arrived))
+        """For what a proxy watches, as long as its records have these attributes."""
+        of_source = self._records.setdefault(source, {})
+        return of_source.setdefault(attributes, Inbox(MOST_RECORDS, self.arrived))
 
     def of_pushes(self, source: str) -> Inbox[Any]:
-        """What came through the push door."""
+        """For what comes through the push door."""
         return self._pushes.setdefault(source, Inbox(MOST_PUSHED_BYTES, self.arrived))
 
-    def watched(self) -> list[tuple[str, Attributes, Inbox[Record]]]:
-        """All inboxes of records, those too of what is configured no longer or otherwise.
+    def watched(self) -> list[str]:
+        """Sources with records, those too that are no longer configured.
 
         A proxy's last requests end when they end, which may be after the configuration has changed.
         """
-        return [(source, names, inbox) for (source, names), inbox in list(self._records.items())]
+        return list(self._records)
+
+    def records(self, source: str) -> list[tuple[Attributes, Inbox[Record]]]:
+        """What was watched for a source, by the attributes that it has."""
+        return list(self._records.get(source, {}).items())
 
 
 class RecordSource:
-    """A source whose requests were watched, not read of: their records come through an inbox.
+    """A source whose requests were watched, not read of: their records come through inboxes.
 
     There is nothing to read again, so there are no positions: what was not committed when a process
     is killed is lost.
 
     Args:
-        watched: names of the attributes that records in the inbox have.
-        wanted: names of those that they are to have now.
+        attributes: names of those that records are to have. One from before a change of the
+            configuration keeps what still has its name.
     """
 
     def __init__(
-        self,
-        name: str,
-        inbox: Inbox[Record],
-        kinds: Kinds,
-        watched: Attributes = (),
-        wanted: Attributes = (),
+        self, name: str, inboxes: Inboxes, kinds: Kinds, attributes: Attributes = ()
     ) -> None:
         self.name = name
-        self._inbox = inbox
+        self._inboxes = inboxes
         self._kinds = kinds
-        self._watched = watched
-        self._wanted = wanted
+        self._attributes = attributes
 
     def read(self, budget: int) -> Iterator[Decoded]:
-        """All that is in the inbox; it is bounded."""
-        while records := self._inbox.take(RECORDS_A_BATCH):
-            if self._watched != self._wanted or not all(map(self._is_sound, records)):
-                records = list(map(self._fitted, records))
-            yield Decoded(Batch.of(self._kinds, records), len(records), 0, Counter())
+        """All that is in the inboxes; they are bounded."""
+        for names, inbox in self._inboxes.records(self.name):
+            while records := inbox.take(RECORDS_A_BATCH):
+                batch = Batch.of(self._kinds, self._fitted(records, names))
+                yield Decoded(batch, len(records), 0, Counter())
 
-    def _is_sound(self, record: Record) -> bool:
-        """A task that began under another configuration may have other attributes."""
-        return len(record.kind.attributes) == len(self._watched)
-
-    def _fitted(self, record: Record) -> Record:
-        known: dict[str, str] = {}
-        if self._is_sound(record):
-            known = dict(zip(self._watched, record.kind.attributes, strict=True))
-        attributes = tuple(known.get(name, "") for name in self._wanted)
-        return record._replace(kind=record.kind._replace(attributes=attributes))
+    def _fitted(self, records: list[Record], names: Attributes) -> list[Record]:
+        """The records with the attributes of now, where those had others."""
+        width = len(names)
+        if names == self._attributes and all(len(r.kind.attributes) == width for r in records):
+            return records
+        return [_with_attributes(record, names, self._attributes) for record in records]
 
     def positions(self) -> Mapping[str, bytes | None]:
         """None."""
@@ -145,3 +140,11 @@ class RecordSource:
 
     def close(self) -> None:
         """It holds nothing open."""
+
+
+def _with_attributes(record: Record, names: Attributes, wanted: Attributes) -> Record:
+    """A record with other attributes; of a task that began before a change, they have no names."""
+    values = record.kind.attributes
+    known = dict(zip(names, values, strict=True)) if len(values) == len(names) else {}
+    attributes = tuple(known.get(name, "") for name in wanted)
+    return record._replace(kind=record.kind._replace(attributes=attributes))

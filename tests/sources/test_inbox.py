@@ -72,7 +72,8 @@ def test_nothing_is_lost_between_threads() -> None:
 
 def test_records_become_batches_of_what_is_known() -> None:
     kinds = Kinds()
-    inbox: Inbox[object] = an_inbox(capacity=2 * RECORDS_A_BATCH)
+    inboxes = Inboxes()
+    inbox = inboxes.of_records("edge", ())
     kind = a_kind(streamed=True)
     record = a_record(
         kind,
@@ -86,7 +87,7 @@ def test_records_become_batches_of_what_is_known() -> None:
     for _ in range(RECORDS_A_BATCH):
         inbox.offer(record)
     inbox.offer(record._replace(request_id="last", time_to_first_token=9.0, latency=None))
-    source = RecordSource("edge", inbox, kinds)  # type: ignore[arg-type]
+    source = RecordSource("edge", inboxes, kinds)
     first, second = source.read(1)
     assert (first.lines, second.lines) == (RECORDS_A_BATCH, 1)
     assert next(first.batch.records()) == record._replace(total_tokens=10.0)
@@ -103,9 +104,8 @@ def test_a_record_from_before_a_change_keeps_the_attributes_that_still_have_thei
     values: tuple[str, ...], attributes: tuple[str, ...]
 ) -> None:
     inboxes = Inboxes()
+    source = RecordSource("edge", inboxes, Kinds(), ("workspace", "team"))
     inboxes.of_records("edge", ("team",)).offer(a_record(a_kind(attributes=values)))
-    ((name, watched, inbox),) = inboxes.watched()
-    source = RecordSource(name, inbox, Kinds(), watched, ("workspace", "team"))
     (decoded,) = source.read(1)
     (record,) = decoded.batch.records()
     assert record.kind.attributes == attributes
