@@ -175,7 +175,7 @@ class _Watch:
     def __init__(self, method: str, path: str, headers: Any, provider: str, sink: Sink) -> None:
         self._began = perf_counter()
         self._sink = sink
-        found = _by_name(headers)
+        found = h.by_name(headers)
         api = api_of(method, path)
         caller = Caller(
             request_id=h.request_id(found.get(b"x-request-id", b"")).decode("ascii"),
@@ -223,7 +223,7 @@ class _Watch:
 
     def take_head(self, status: int, headers: Any) -> None:
         self._answered = True
-        found = _by_name(headers)
+        found = h.by_name(headers)
         self.step(
             self._observation.take_head,
             status,
@@ -255,10 +255,6 @@ class _Watch:
 
     def _end(self, ending: Ending, elapsed_s: float) -> None:
         self._sink(self._observation.end(ending, elapsed_s))
-
-
-def _by_name(headers: Any) -> dict[bytes, bytes]:
-    return h.by_name([(name.lower(), name, value) for name, value in headers])
 
 
 _WATCH = web.RequestKey("watch", _Watch)

@@ -93,7 +93,7 @@ def test_requests_under_way_end_with_their_process_and_what_is_left_is_what_was_
     who = "qwen", "openai", "chat"
     for process, left in ((worker, 100.0), (main, 7.0)):
         process.proxy.gauges.succeeded("qwen")
-        process.proxy.gauges.enter(*who)
+        process.proxy.gauges.active(*who).count += 1
         process.proxy.gauges.remains(*who, "request", left)
     told = worker.proxy.gauges.remaining
     samples.tell(own_samples(worker.registry))

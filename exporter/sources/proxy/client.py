@@ -170,13 +170,14 @@ class Client(Peer):
 
     def data_received(self, data: bytes) -> None:
         if self._is_session:
-            self.incoming.add(data)
-            self._hold_back()
+            self.on_body(data)
+            self.incoming.wake()
         elif not self._mistake:
+            request = self.incoming
             self._read(data)
+            request.wake()  # The parser may be at the next one.
             if self._waiting and not self._is_idle:
                 self._pause_reading()  # One request at a time: others wait in the kernel.
-        self.incoming.wake()
 
     def _read(self, data: bytes) -> None:
         try:
@@ -258,7 +259,6 @@ class Client(Peer):
         # httptools takes every request with an Upgrade header for one without a body.
         if not (self._parser.should_upgrade() and request.has_body):
             request.is_whole = True
-            request.wake()
 
     def _too_late(self) -> None:
         self.abort()

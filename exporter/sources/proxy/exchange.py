@@ -121,12 +121,13 @@ class Exchange:
     async def _body(self) -> bytes | None:
         """The body, where it is small or must be known beforehand; None: it comes bit by bit."""
         request = self._request
-        if request.is_session or not request.has_body:
+        length = request.length
+        if request.is_session or (length is None and not request.has_body):
             return b""
-        if request.found.get(b"expect", b"").lower() == b"100-continue":
+        if b"expect" in request.found and request.found[b"expect"].lower() == b"100-continue":
             request.hint(b"HTTP/1.1 100 Continue\r\n\r\n")
         changes = self._way.ensure_stream_usage and self._api.takes_usage_option
-        length, most = request.length, self._way.books.most_copied if changes else SMALL_BODY
+        most = self._way.books.most_copied if changes else SMALL_BODY
         if length is None or length > most:
             return None
         body = request.take() if request.is_whole else await self._rest_of_body()
@@ -179,7 +180,7 @@ class Exchange:
     async def _pass_body(self, connection: Connection) -> None:
         """Pass a body on as it comes, at the upstream's pace, and keep a copy up to the limit."""
         request, most = self._request, self._way.books.most_copied
-        framing = Framing(request.length, request.length is None)
+        framing = Framing(chunked=request.length is None)
         copy: list[bytes] = []
         size = 0
         try:
@@ -216,19 +217,19 @@ class Exchange:
             return Framing(bodiless=True)
         if self._remover is None:
             if answer.is_whole:
-                return Framing(size=answer.buffered)
+                return Framing(size=b"%d" % answer.buffered)
             length = answer.found.get(b"content-length", b"")
             if length.isdigit():
-                return Framing(size=int(length))
-        return Framing(chunked=self._request.version != "1.0")
+                return Framing(size=length)
+        if self._request.version == "1.0":
+            return Framing(ends_with_connection=True)
+        return Framing(chunked=True)
 
     def _give_answer(self, answer: Answer, framing: Framing) -> None:
         """Write an answer that is there."""
         head, data = answer_head(self._request, answer, self._id, framing), answer.take()
-        # Written before it is looked at: the client needn't wait for that.
         self._request.answer(head if framing.bodiless else head + data)
-        self._watch.answer(answer)
-        self._watch.part(data)
+        self._watch.whole_answer(answer, data)
 
     async def _pass_answer(self, answer: Answer, framing: Framing) -> bool:
         """Write the answer to the client, as it comes and at the client's pace; if it was whole."""

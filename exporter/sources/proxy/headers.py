@@ -3,7 +3,7 @@
 import itertools
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 Header: TypeAlias = tuple[bytes, bytes, bytes]
@@ -36,13 +36,18 @@ _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-def by_name(headers: Sequence[Header]) -> dict[bytes, bytes]:
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The values by lower-case name; several of one name are joined, as RFC 9110 allows."""
-    found = {key: value for key, _, value in headers}
-    if len(found) < len(headers):
-        for key in found:
-            found[key] = b", ".join(value for each, _, value in headers if each == key)
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        key = name.lower()
+        found[key] = joined(found[key], value) if key in found else value
     return found
+
+
+def joined(value: bytes, other: bytes) -> bytes:
+    """The value of a header that comes twice (RFC 9110, section 5.3)."""
+    return value + b", " + other
 
 
 def lines(headers: Iterable[Header], dropped: frozenset[bytes] = frozenset()) -> list[bytes]:
@@ -66,7 +71,7 @@ def forwarded(found: Mapping[bytes, bytes], peer: bytes, scheme: bytes) -> tuple
     """`X-Forwarded-*`, in pieces; of a chain of proxies the first one's scheme and host stand."""
     before = found.get(b"x-forwarded-for")
     return (
-        *(b"X-Forwarded-For: ", before + b", " + peer if before else peer),
+        *(b"X-Forwarded-For: ", joined(before, peer) if before else peer),
         *(b"\r\nX-Forwarded-Proto: ", found.get(b"x-forwarded-proto") or scheme),
         *(b"\r\nX-Forwarded-Host: ", found.get(b"x-forwarded-host") or found.get(b"host", b"")),
         b"\r\n",

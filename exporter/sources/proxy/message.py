@@ -1,7 +1,7 @@
 """A message as it comes in: its headers, and its body part by part."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -26,8 +26,7 @@ class Message(msgspec.Struct, eq=False):
 
     Attributes:
         headers: lower-case name, name and value of each, as they came.
-        found: values by lower-case name, once all headers are there; several of one name are
-            joined, as RFC 9110 allows.
+        found: values by lower-case name; several of one name are joined, as RFC 9110 allows.
         has_head: all headers are there.
         is_whole: the body is there; what was not read yet is still to be had.
         buffered: bytes of the body that were not read yet.
@@ -36,7 +35,7 @@ class Message(msgspec.Struct, eq=False):
 
     sender: Sender
     headers: list[Header] = []
-    found: Mapping[bytes, bytes] = {}
+    found: dict[bytes, bytes] = {}
     has_head: bool = False
     is_whole: bool = False
     buffered: int = 0

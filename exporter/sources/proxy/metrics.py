@@ -1,7 +1,6 @@
 """What proxies say about themselves, and the two gauges of the vocabulary."""
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -89,6 +88,13 @@ class Remaining(NamedTuple):
     said: float
 
 
+class Level:
+    """A number that goes up and down."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Gauges(Collector):
     """Requests under way, and what the providers say is left. They need no durability.
 
@@ -97,21 +103,17 @@ class Gauges(Collector):
 
     def __init__(self, limit: int = USUAL_LIMIT) -> None:
         self._models = Guard(limit)
-        self._active: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._active: dict[tuple[str, str, str], Level] = {}
         self._remaining: dict[tuple[Identity, str], Remaining] = {}
 
-    def enter(self, model: str, provider: str, operation: str) -> tuple[str, str, str]:
-        """A request begins; what to call `leave` with: the labels."""
-        labels = model, provider, operation
-        if labels not in self._active:
+    def active(self, model: str, provider: str, operation: str) -> Level:
+        """The level of requests under way, for each to raise by one and to lower in the end."""
+        level = self._active.get((model, provider, operation))
+        if level is None:
             known = model if model in self._models else OTHER
             labels = known or UNKNOWN, provider or UNKNOWN, operation
-        self._active[labels] += 1
-        return labels
-
-    def leave(self, labels: tuple[str, str, str]) -> None:
-        """It is over."""
-        self._active[labels] -= 1
+            level = self._active.setdefault(labels, Level())
+        return level
 
     def succeeded(self, model: str) -> None:
         """A request for the model has succeeded."""
@@ -139,8 +141,8 @@ class Gauges(Collector):
     def collect(self) -> Iterable[Metric]:
         """For the exposition."""
         active = _family(ACTIVE_REQUESTS)
-        for identity, count in list(self._active.items()):
-            active.add_metric(identity, count)
+        for labels, level in list(self._active.items()):
+            active.add_metric(labels, level.count)
         yield active
         remaining = _family(RATELIMIT_REMAINING)
         for one in self.remaining:

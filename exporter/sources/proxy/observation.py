@@ -70,8 +70,13 @@ class Observation(msgspec.Struct, eq=False):
     _first_output_s: float | None = None
     _succeeded: bool = False
 
-    def take_request(self, body: bytes, content_type: bytes) -> None:
+    def take_request(self, body: bytes, content_type: bytes, encoding: bytes = b"") -> None:
         """See the body of the request, whole."""
+        if encoding:
+            try:
+                body = unpacker(encoding)(body)
+            except UnpackError:
+                return
         self.asked = asked(self.asked.api, body, content_type)
 
     def take_head(self, status: int, content_type: bytes, encoding: bytes) -> None:
@@ -95,7 +100,7 @@ class Observation(msgspec.Struct, eq=False):
         Args:
             elapsed_s: since the request.
         """
-        if not self._looks:
+        if not self._looks or not data:
             return
         if self._unpack is not None:
             try:

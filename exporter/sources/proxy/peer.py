@@ -12,7 +12,7 @@ from typing import cast
 
 import httptools
 
-from exporter.sources.proxy.headers import Header, by_name
+from exporter.sources.proxy.headers import Header, joined
 from exporter.sources.proxy.message import MOST_BUFFERED, Message
 
 MOST_HEADERS = 128
@@ -99,7 +99,7 @@ class Peer(asyncio.Protocol, ABC):
     # Reading.
 
     def _parse(self, parser: Parser, data: bytes) -> None:
-        """Parse what came, and hold the sender back if it is faster than the receiver.
+        """Parse what came.
 
         Raises:
             httptools.HttpParserError: it is not HTTP.
@@ -114,11 +114,6 @@ class Peer(asyncio.Protocol, ABC):
             raise error.__context__ or error from None
         if self._unseen_bytes > MOST_BYTES:
             raise TooLongError
-        self._hold_back()
-
-    def _hold_back(self) -> None:
-        if self.incoming.buffered > MOST_BUFFERED:
-            self._pause_reading()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
@@ -133,8 +128,15 @@ class Peer(asyncio.Protocol, ABC):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         message = self.incoming
-        if not message.has_head:  # Else it is a trailer, which is not passed on.
-            message.headers.append((name.lower(), name, value))
+        if message.has_head:
+            return  # It is a trailer, which is not passed on.
+        key, found = name.lower(), message.found
+        message.headers.append((key, name, value))
+        if key in found:
+            if len(message.headers) > MOST_HEADERS:
+                raise TooLongError  # Before they are joined to something very long.
+            value = joined(found[key], value)
+        found[key] = value
 
     def _take_head(self) -> None:
         """See that all headers are there.
@@ -145,7 +147,6 @@ class Peer(asyncio.Protocol, ABC):
         message = self.incoming
         if len(message.headers) > MOST_HEADERS:
             raise TooLongError
-        message.found = by_name(message.headers)
         # What is unseen may have come with a part of the body.
         if self._unseen_bytes > MOST_BYTES and _size(message.headers) > MOST_BYTES:
             raise TooLongError
@@ -153,9 +154,13 @@ class Peer(asyncio.Protocol, ABC):
         message.has_head = True
 
     def on_body(self, data: bytes) -> None:
+        """A part of the body is there; a sender that is faster than the receiver is held back."""
         self._unseen_bytes = 0
-        if not self.incoming.is_whole:
-            self.incoming.add(data)
+        message = self.incoming
+        if not message.is_whole:
+            message.add(data)
+            if message.buffered > MOST_BUFFERED:
+                self._pause_reading()
 
     # Time.
 

@@ -49,19 +49,21 @@ class Answer(Message):
     """An upstream's answer.
 
     Attributes:
+        content_type: in lower case.
         is_begun: some byte came.
         is_switched: it is 101, and the connection's bytes from now on are its body.
     """
 
     status: int = 0
     reason: bytes = b""
+    content_type: bytes = b""
     is_begun: bool = False
     is_switched: bool = False
 
     @property
     def is_event_stream(self) -> bool:
         """Whether its body is one."""
-        return self.found.get(b"content-type", b"").lower().startswith(EVENT_STREAM)
+        return self.content_type.startswith(EVENT_STREAM)
 
 
 class Connection(Peer):
@@ -127,8 +129,7 @@ class Connection(Peer):
     def data_received(self, data: bytes) -> None:
         answer = self.incoming
         if answer.is_switched:
-            answer.add(data)
-            self._hold_back()
+            self.on_body(data)
         elif not self._in_use or answer.is_whole:
             self.abort()  # Bytes that nobody asked for.
             return
@@ -169,10 +170,11 @@ class Connection(Peer):
             return
         status = self._parser.get_status_code()
         if status < 200 and status != 101:  # 100 is ours to give, 103 a hint.
-            answer.headers, answer.reason = [], b""
+            answer.headers, answer.found, answer.reason = [], {}, b""
             return
         self._take_head()
         answer.status = status
+        answer.content_type = answer.found.get(b"content-type", b"").lower()
         # Asked later, the parser would have forgotten.
         self._keep = self._parser.should_keep_alive()
         answer.is_switched = status == 101

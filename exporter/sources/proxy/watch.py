@@ -14,11 +14,10 @@ from exporter.record import Record
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import TASK, Api, Asked, path_class, task_of
 from exporter.sources.proxy.backlog import Backlog
-from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.metrics import Level, ProxyMetrics
 from exporter.sources.proxy.observation import Caller, Ending, Observation
 from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.tasks import Tasks
-from exporter.sources.proxy.unpacking import UnpackError, unpacker
 from exporter.sources.proxy.upstream import Answer
 
 log = structlog.get_logger(__name__)
@@ -65,6 +64,16 @@ class Books:
 
     def caller(self, found: Mapping[bytes, bytes], provider: str, request_id: bytes) -> Caller:
         """Who asks, by the headers."""
+        traceparent = found.get(b"traceparent")
+        return Caller(
+            request_id.decode(),
+            h.trace_id(traceparent) if traceparent else "",
+            provider,
+            time.time(),
+            self._values(found) if self.attributes else (),
+        )
+
+    def _values(self, found: Mapping[bytes, bytes]) -> tuple[str, ...]:
         values = [
             found.get(name, b"").decode("utf-8", "replace")[:LONGEST_ATTRIBUTE]
             for name in self.attributes
@@ -74,8 +83,7 @@ class Books:
             key = found.get(b"authorization") or found.get(b"x-api-key") or b""
             digest = hmac.digest(secret, key.removeprefix(b"Bearer "), "sha256") if key else b""
             values[place] = digest.hex()[:FINGERPRINT_DIGITS]
-        trace_id = h.trace_id(found.get(b"traceparent", b""))
-        return Caller(request_id.decode(), trace_id, provider, time.time(), tuple(values))
+        return tuple(values)
 
 
 class Watch:
@@ -100,8 +108,9 @@ class Watch:
         self._provider = provider or api.family
         caller = books.caller(request.found, self._provider, request_id)
         self._observation = Observation(Asked(api), caller, books.most_copied)
+        self._unseen: tuple[Answer, bytes] | None = None
         self._counts = True
-        self._active = False
+        self._active: Level | None = None
 
     def request(self, body: bytes) -> None:
         """The request's body is there, whole."""
@@ -109,20 +118,16 @@ class Watch:
 
     def _take_request(self, body: bytes) -> None:
         found = self._request.found
-        packed = found.get(b"content-encoding")
-        if packed:
-            try:
-                body = unpacker(packed)(body)
-            except UnpackError:
-                return
-        self._observation.take_request(body, found.get(b"content-type", b""))
+        self._observation.take_request(
+            body, found.get(b"content-type", b""), found.get(b"content-encoding", b"")
+        )
 
     def sent(self) -> None:
         """The request goes to the upstream."""
         model = self._observation.asked.model
         gauges = self._books.metrics.gauges
-        self._entered = gauges.enter(model, self._provider, self._api.operation)
-        self._active = True
+        self._active = gauges.active(model, self._provider, self._api.operation)
+        self._active.count += 1
 
     def answer(self, answer: Answer) -> None:
         """The answer's head is there."""
@@ -132,24 +137,30 @@ class Watch:
         found = answer.found
         self._observation.take_head(
             answer.status,
-            found.get(b"content-type", b"").lower(),
+            answer.content_type,
             found.get(b"content-encoding", b""),
         )
-        for name, unit in RATE_LIMITS.items():
-            left = found.get(name)
-            if left is not None and left.isdigit():
+        if not RATE_LIMITS.keys().isdisjoint(found):
+            self._take_rate_limits(found)
+
+    def _take_rate_limits(self, found: Mapping[bytes, bytes]) -> None:
+        for name in RATE_LIMITS.keys() & found.keys():
+            if found[name].isdigit():
                 model, operation = self._observation.asked.model, self._api.operation
                 self._books.metrics.gauges.remains(
-                    model, self._provider, operation, unit, float(left)
+                    model, self._provider, operation, RATE_LIMITS[name], float(found[name])
                 )
 
     def part(self, data: bytes) -> None:
         """A part of the answer is on its way."""
-        if data:
-            self._count(self._take_part, data)
+        self._count(self._take_part, data)
 
     def _take_part(self, data: bytes) -> None:
         self._observation.take_part(data, perf_counter() - self._began)
+
+    def whole_answer(self, answer: Answer, data: bytes) -> None:
+        """An answer has gone through at once: there is time to look at it in the end."""
+        self._unseen = answer, data
 
     def message(self, data: bytes) -> None:
         """A message of a WebSocket is on its way."""
@@ -165,13 +176,18 @@ class Watch:
 
     def end(self, ending: Ending) -> None:
         """The exchange is over: its record goes on."""
-        if self._active:
-            self._books.metrics.gauges.leave(self._entered)
+        if self._active is not None:
+            self._active.count -= 1
         self._took_s = perf_counter() - self._began
         record = partial(self._count, self._record, ending)
-        self._books.backlog.add(record, self._observation.held_bytes)
+        held = len(self._unseen[1]) if self._unseen else self._observation.held_bytes
+        self._books.backlog.add(record, held)
 
     def _record(self, ending: Ending) -> None:
+        if self._unseen is not None:
+            answer, data = self._unseen
+            self._take_head(answer)
+            self._observation.take_part(data, self._took_s)
         source, metrics = self._books.source, self._books.metrics
         if not self._api.is_known:
             metrics.passed.labels(source, path_class(self._request.path)).inc()
