@@ -80,9 +80,8 @@ def forwarded(found: Mapping[bytes, bytes], peer: bytes, scheme: bytes) -> tuple
 
 def request_id(given: bytes) -> bytes:
     """The client's own, or one that is made now where it has none that is fit for a header."""
-    return (
-        given if given and _REQUEST_ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
-    )
+    fit = given and _REQUEST_ID.fullmatch(given)
+    return given if fit else _PROCESS + b"%012x" % next(_NUMBERS)
 
 
 def trace_id(traceparent: bytes) -> str:

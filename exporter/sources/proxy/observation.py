@@ -85,7 +85,7 @@ class Observation(msgspec.Struct, eq=False):
         self._succeeded = 200 <= status < 300
         if content_type.startswith(EVENT_STREAM):
             self._looks, self._events = True, EventStream()
-        elif b"json" in content_type:
+        elif content_type.find(b"json") >= 0:  # `in` raises an error first, to look for a number.
             self._looks = True
         if not encoding:
             return

@@ -124,7 +124,7 @@ def _mistake(request: Request) -> str | None:
     host = request.found.get(b"host")
     if host is None and request.version == "1.1":
         return "a Host header is needed"
-    if host is not None and b"," in host:
+    if host is not None and host.count(b","):
         return "one Host header is needed"
     if request.is_session and request.has_body:
         return "a WebSocket's request has no body"

@@ -137,9 +137,10 @@ class Connection(Peer):
             answer.is_begun = True
             self._read(data)
         answer.wake()
-        # Where reading is paused, it is the client that is slow.
-        patience = inf if self._reading_paused else self._upstream.patience.idle
-        self._deadline = self.loop.time() + patience
+        if not answer.is_whole:
+            # Where reading is paused, it is the client that is slow.
+            patience = inf if self._reading_paused else self._upstream.patience.idle
+            self._deadline = self.loop.time() + patience
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
