@@ -185,15 +185,28 @@ def open_socket(address: str) -> socket.socket:
     Raises:
         ListenError: it is no address, or cannot be had.
     """
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ListenError(f"listen address {address!r} is not host:port, such as 127.0.0.1:9478")
+    host, port = _parts(address)
     try:
-        return _bind(host, int(port))
+        return _bind(host, port)
     except (OSError, UnicodeError) as error:  # The latter from a name that is none.
         reason = getattr(error, "strerror", None) or error
         raise ListenError(f"cannot listen at {address}: {reason}") from error
+
+
+def port_of(address: str) -> int:
+    """The port of an address to listen at.
+
+    Raises:
+        ListenError: it is no address.
+    """
+    return _parts(address)[1]
+
+
+def _parts(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ListenError(f"listen address {address!r} is not host:port, such as 127.0.0.1:9478")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exporter.listener import BACKLOG, ListenError, open_socket
+from exporter.listener import BACKLOG, ListenError, open_socket, port_of
 from exporter.sources.proxy.config import ProxyConfig
 
 
@@ -54,21 +54,24 @@ class Doors:
             ListenError: an address cannot be had; then those of before stay open.
         """
         addresses = {each.source: (each.source, each.config.listen) for each in wanted}
+        missing = [key for key in addresses.values() if key not in self._open]
         old = [each for key, each in self._open.items() if key not in addresses.values()]
-        for each in old:
-            _shut(each)  # One of the new ones may take its port.
+        ports = {port_of(address) for _, address in missing}
+        in_the_way = [each for each in old if each.getsockname()[1] in ports]
+        for each in in_the_way:
+            _shut(each)
         new: dict[tuple[str, str], socket.socket] = {}
         try:
-            for key in addresses.values():
-                if key not in self._open:
-                    new[key] = open_socket(key[1])
+            for key in missing:
+                new[key] = open_socket(key[1])
         except ListenError:
             for each in new.values():
                 each.close()
-            for each in old:
+            for each in in_the_way:
                 each.listen(BACKLOG)
             raise
         for each in old:
+            _shut(each)
             each.close()
         opened = self._open | new
         self._open = {key: opened[key] for key in addresses.values()}

@@ -87,10 +87,27 @@ def test_a_door_that_stays_is_never_shut_and_one_that_goes_is_shut_in_all_proces
 def test_where_one_cannot_be_had_those_of_before_stay_open(doors: Doors, others: Others) -> None:
     port = free_port()
     follow(doors, f"127.0.0.1:{port}")
-    with socket.create_server(("127.0.0.1", 0)) as foreign:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as foreign,
+        socket.create_connection(("127.0.0.1", port)) as waiting,
+    ):
         taken = foreign.getsockname()[1]
         with pytest.raises(ListenError, match=f"cannot listen at 127.0.0.1:{taken}: .*in use"):
             doors.follow(wanted(f"127.0.0.1:{free_port()}", f"127.0.0.1:{taken}"))
+        waiting.sendall(b"still here")
+        with others.sockets[0].accept()[0] as accepted:
+            assert accepted.recv(100) == b"still here"
+
+
+def test_a_door_that_has_to_make_room_opens_again_where_another_cannot_be_had(
+    doors: Doors, others: Others
+) -> None:
+    port = free_port()
+    follow(doors, f"127.0.0.1:{port}")
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        with pytest.raises(ListenError, match="in use"):
+            doors.follow(wanted(f":{port}", f"127.0.0.1:{taken}"))
     with socket.create_connection(("127.0.0.1", port)):
         others.sockets[0].accept()[0].close()
 
