@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from exporter.allocator import tune_allocator
 from exporter.config import load_config
 from exporter.engine import Engine, Metrics
 from exporter.store.state import StateStore
@@ -35,6 +36,7 @@ def main() -> None:
 
     With `--request-log` among them, each request is logged as well.
     """
+    tune_allocator()  # As the daemon does.
     log, format_, *attributes = [word for word in sys.argv[1:] if word != REQUEST_LOG]
     with tempfile.TemporaryDirectory() as directory:
         mapping = Path(format_)

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from exporter import logs, notify
+from exporter.allocator import tune_allocator
 from exporter.config import Config, load_config
 from exporter.engine import EX_SOFTWARE, RELOAD_LIMIT_S, SWITCH_INTERVAL_S, Engine, Metrics
 from exporter.errors import ExporterError
@@ -70,6 +71,7 @@ class Daemon:
     """
 
     def __init__(self, options: Options) -> None:
+        tune_allocator()
         search_rarely()
         self._options = options
         config = load_config(options.config_file)

@@ -21,6 +21,7 @@ import structlog
 import uvloop
 
 from exporter import logs
+from exporter.allocator import tune_allocator
 from exporter.config import SourceConfig
 from exporter.engine import (
     EX_SOFTWARE,
@@ -214,6 +215,7 @@ def main() -> None:
     """The arguments are the worker's number, and the descriptor that sockets are handed over by."""
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
+    tune_allocator()
     search_rarely()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # What anything prints must not come between the reports.
