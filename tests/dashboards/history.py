@@ -252,6 +252,9 @@ def backfill(promtool: Path, lines: Iterable[str], data: Path) -> None:
 def backfill_rules(directory: Path, documents: Iterable[Json], start: float, end: float) -> None:
     """Evaluate recording rules over the past and write what they record as blocks.
 
+    When a group is evaluated within its interval Prometheus derives from its file's path, which so
+    is the same wherever the tests run.
+
     Args:
         directory: of a Prometheus that does not run, with its data.
         documents: rule files, each of which may read what those before it record.
@@ -262,7 +265,7 @@ def backfill_rules(directory: Path, documents: Iterable[Json], start: float, end
         with Prometheus(program("prometheus"), directory, "{}") as server:
             _run(program("promtool"), "tsdb", "create-blocks-from", "rules", f"--start={start:.0f}",
                  f"--end={end:.0f}", f"--url={server.url}",
-                 f"--output-dir={directory / 'data'}", str(rules))  # fmt: skip
+                 "--output-dir=data", rules.name, directory=directory)  # fmt: skip
 
 
 def layers(files: Iterable[Path], level: str) -> Iterator[Json]:
@@ -288,6 +291,8 @@ def layers(files: Iterable[Path], level: str) -> Iterator[Json]:
         yield {"groups": of_layer}
 
 
-def _run(executable: Path, *arguments: str) -> None:
-    done = subprocess.run([executable, *arguments], capture_output=True, text=True, check=False)
+def _run(executable: Path, *arguments: str, directory: Path | None = None) -> None:
+    done = subprocess.run(
+        [executable, *arguments], cwd=directory, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
