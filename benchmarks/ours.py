@@ -45,7 +45,11 @@ def main() -> None:
             "sources": [
                 {
                     "name": "log",
-                    "tail": {"paths": [log], "format": "measured" if mapping.exists() else format_},
+                    "tail": {
+                        "paths": [log],
+                        "format": "measured" if mapping.exists() else format_,
+                        "max_open_files": 2000,  # The others would wait for the next look.
+                    },
                 }
             ],
             "labels": {"attributes": attributes},
