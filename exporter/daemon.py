@@ -16,7 +16,7 @@ from exporter.allocator import tune_allocator
 from exporter.config import Config, load_config
 from exporter.engine import EX_SOFTWARE, RELOAD_LIMIT_S, SWITCH_INTERVAL_S, Engine, Metrics
 from exporter.errors import ExporterError
-from exporter.garbage import search_rarely
+from exporter.garbage import collect, search_rarely
 from exporter.readers import Readers
 from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.doors import Doors, WantedProxy
@@ -268,6 +268,7 @@ class Daemon:
         finally:
             self._engine.start()
             self._readers.start()
+            collect()
 
     async def _go_back(self, config: Config) -> None:
         """Take the configuration of before over again, or leave: nothing would be counted."""

@@ -43,6 +43,7 @@ class Course:
         counted: by the series.
         logged: by the request log, whose ids `seen` has.
         times: of the samples, seconds since the beginning.
+        queued: log records that waited to go out by OTLP, at the times of the samples.
         durations: of readers' answers, seconds.
         failures: of readers.
     """
@@ -55,6 +56,7 @@ class Course:
     received: Received
     times: Sequence[float]
     samples: Sequence[Sample]
+    queued: Sequence[int]
     durations: Mapping[str, Sequence[float]]
     failures: Sequence[str]
 
@@ -119,7 +121,9 @@ def report(course: Course, warm_up_s: float) -> str:
         + f"\n\nThe daemon took {last.cpu_s / course.times[-1]:.0%} of a core. What it held, of "
         f"{len(course.samples)} samples after a warm-up of {warm_up_s / 60:.0f} minutes; growth is "
         "the median slope of all pairs of samples (Theil and Sen), and flat what grows by less "
-        "than a fiftieth an hour.\n\n"
+        "than a fiftieth an hour. Log records that waited to go out by OTLP: "
+        f"{statistics.median(course.queued):,.0f} in the median, {max(course.queued):,} at most; "
+        "endpoints took nothing for ten seconds of every two minutes.\n\n"
         + table(["", "median", "least", "most", "an hour", ""], list(_held(course, warm_up_s)))
         + "\n\nAnswers meanwhile, milliseconds:\n\n"
         + table(["", "number", "median", "99th percentile", "longest"], list(_answers(course)))

@@ -31,6 +31,7 @@ SAMPLE_EVERY_S = 10.0
 WARM_UP_SHARE, LONGEST_WARM_UP_S = 1 / 4, 900.0
 PICTURE = Path(__file__).parents[2] / "docs/pictures/soak.png"
 _SETTLED_LIMIT_S, _STILL_S = 300.0, 5
+_QUEUED = "llm_gateway_exporter_otlp_queued"
 
 
 def measure(minutes: float) -> str:
@@ -70,6 +71,7 @@ def _run(directory: Path, duration_s: float) -> Course:
         ]
         times: list[float] = []
         samples: list[Sample] = []
+        queued: list[int] = []
         with Readers(daemon) as readers:
             began = time.monotonic()
             while time.time() < end:
@@ -79,9 +81,10 @@ def _run(directory: Path, duration_s: float) -> Course:
                 receiver.check()
                 times.append(time.monotonic() - began)
                 samples.append(sample(daemon.process.pid))
+                queued.append(round(daemon.total(_QUEUED)))
             sent = [load.stop() for load in loads]
             seconds = time.monotonic() - began
-        _settle(daemon, sum(one.requests.total() for one in sent))
+        unsettled = _settle(daemon, sum(one.requests.total() for one in sent))
         counted = _counted(daemon)
         status = daemon.end()
         assert status == 0, f"the daemon ended with {status}"
@@ -96,8 +99,9 @@ def _run(directory: Path, duration_s: float) -> Course:
         received,
         times,
         samples,
+        queued,
         readers.durations,
-        readers.failures,
+        [*readers.failures, *unsettled],
     )
 
 
@@ -119,18 +123,20 @@ def _config(directory: Path, proxy: int, upstream: int, grpc: int, http: int) ->
     }
 
 
-def _settle(daemon: Daemon, requests: int) -> None:
-    """Wait until nothing is under way; if that never comes to be, the totals will tell.
+def _settle(daemon: Daemon, requests: int) -> list[str]:
+    """Wait until nothing is under way; what still was at the end of patience.
 
     What is queued is as of the last look into the log, so that nothing may be for a while.
     """
     deadline = time.monotonic() + _SETTLED_LIMIT_S
     still = 0
-    while still < _STILL_S and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         time.sleep(1)
-        waiting = daemon.total("llm_gateway_exporter_otlp_queued")
-        is_counted = daemon.total("llm_gateway_requests_total") >= requests
-        still = still + 1 if is_counted and waiting == 0 else 0
+        queued, counted = daemon.total(_QUEUED), daemon.total("llm_gateway_requests_total")
+        still = still + 1 if queued == 0 and counted >= requests else 0
+        if still == _STILL_S:
+            return []
+    return [f"in the end {queued:,.0f} log records were queued, {counted:,.0f} requests counted"]
 
 
 def _counted(daemon: Daemon) -> Totals:

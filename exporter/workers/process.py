@@ -32,7 +32,7 @@ from exporter.engine import (
     Place,
 )
 from exporter.errors import ExporterError
-from exporter.garbage import search_rarely
+from exporter.garbage import collect, search_rarely
 from exporter.ledger import Change, PlacedExemplar
 from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.fleet import Proxies
@@ -137,6 +137,7 @@ class Worker:
         self._report(AllSeries(self._generation, self._store.batch, engine.ledger.stored()))
         self._engine, self._has_begun = engine, False
         self._begin()
+        collect()
 
     def _share(self, source: str) -> AssignedShare:
         return self._shares.setdefault(source, AssignedShare())

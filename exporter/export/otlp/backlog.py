@@ -128,8 +128,14 @@ class Backlog:
         with day:
             self._ends[name] = day.rows
             cursor = self._cursors.get(name, 0)
-            if cursor > day.rows:
-                cursor = self._cursors[name] = 0  # The file was damaged, and begun anew.
+            if cursor > day.rows:  # The file was damaged, and begun anew.
+                log.warning(
+                    "otlp: a day of the request log was begun anew, and is sent from its start",
+                    day=str(name),
+                    sent_before=cursor,
+                    requests=day.rows,
+                )
+                cursor = self._cursors[name] = 0
             if cursor < day.rows:
                 return _piece(day, cursor, min(day.rows, cursor + limit))
             if day.rows == _rows_written(day):

@@ -301,7 +301,7 @@ def test_a_day_that_retention_deletes_is_no_longer_waited_for(
 
 
 def test_a_day_that_was_begun_anew_is_sent_from_its_beginning(
-    requests: Logging, receiver: Receiver
+    requests: Logging, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with sending(requests, receiver.url, receiver):
         requests.write(*numbered(0, 5))
@@ -314,6 +314,7 @@ def test_a_day_that_was_begun_anew_is_sent_from_its_beginning(
     with sending(requests, receiver.url, receiver):
         wait_until(lambda: len(receiver.records()) == 7)
     assert sent_ids(receiver) == names_of(0, 7)
+    assert "was begun anew" in "".join(capsys.readouterr())
 
 
 def test_the_request_log_is_read_while_it_is_written(requests: Logging, receiver: Receiver) -> None:
