@@ -12,6 +12,7 @@ from pathlib import Path
 from exporter.allocator import tune_allocator
 from exporter.config import load_config
 from exporter.engine import Engine, Metrics
+from exporter.garbage import search_rarely
 from exporter.store.state import StateStore
 from exporter.vocabulary import InstrumentKind
 
@@ -36,7 +37,8 @@ def main() -> None:
 
     With `--request-log` among them, each request is logged as well.
     """
-    tune_allocator()  # As the daemon does.
+    tune_allocator()  # As the daemon does, both.
+    search_rarely()
     log, format_, *attributes = [word for word in sys.argv[1:] if word != REQUEST_LOG]
     with tempfile.TemporaryDirectory() as directory:
         mapping = Path(format_)
