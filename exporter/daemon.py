@@ -1,6 +1,7 @@
 """The process: one state, one engine at a time, the web listener, signals."""
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -40,6 +41,9 @@ STOP_LIMIT_S = 4.0
 
 DRAIN_MARGIN_S = 1.0
 """For workers to tell that no request is under way any more."""
+
+END_MARGIN_S = 5.0
+"""For what follows the last commit, beyond what it may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,9 @@ class Daemon:
         await stopping.wait()
         log.info("stopping")
         notify.stopping()
+        faulthandler.dump_traceback_later(
+            STOP_LIMIT_S + self._proxies.drain_s + DRAIN_MARGIN_S + END_MARGIN_S, exit=True
+        )
         if not await self._stop():
             log.warning(
                 "the last commit did not succeed in time: it is read again at the next start"
