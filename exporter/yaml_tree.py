@@ -76,8 +76,32 @@ def parse(text: str) -> Tree:
     Raises:
         YamlError: there is none, or more than one, or its top is no mapping, or it is no YAML.
     """
+    documents = _documents(text)
+    if not documents:
+        raise YamlError("the file is empty; expected a mapping (key: value)", None)
+    if len(documents) > 1:
+        mark, _ = documents[1]
+        raise YamlError("a second document begins here; expected one only", _position(mark))
+    _, root = documents[0]
+    return _tree(root)
+
+
+def parse_all(text: str) -> list[dict[str, object]]:
+    """The values of the documents in `text`, in order, but for empty ones.
+
+    Raises:
+        YamlError: the top of one is no mapping, or it is no YAML, or has a fault.
+    """
+    trees = [_tree(root) for _, root in _documents(text) if root.tag != _TAG + "null"]
+    for fault in (fault for tree in trees for fault in tree.faults):
+        raise YamlError(fault.message, fault.position)
+    return [tree.value for tree in trees]
+
+
+def _documents(text: str) -> list[tuple[Mark, Node]]:
+    """The root of each document, and where this begins."""
     try:
-        root = _compose(text)
+        return list(_composed(text))
     except ReaderError as error:
         raise YamlError(
             f"the character U+{error.character:04X} cannot stand in YAML",
@@ -91,8 +115,9 @@ def parse(text: str) -> Tree:
     except (YAMLError, ValueError, OverflowError):
         # A number of its own that PyYAML passes to int() or chr() unchecked: "\U00110000".
         raise YamlError("an escape or directive holds a number that is too large", None) from None
-    if root is None:
-        raise YamlError("the file is empty; expected a mapping (key: value)", None)
+
+
+def _tree(root: Node) -> Tree:
     if not isinstance(root, MappingNode):
         raise YamlError(
             "expected a mapping (key: value) at the top of the file, found "
@@ -123,15 +148,12 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         return node
 
 
-def _compose(text: str) -> Node | None:
+def _composed(text: str) -> Iterator[tuple[Mark, Node]]:
     loader = _Loader(text)
-    if not loader.check_node():
-        return None
-    root: Node | None = loader.get_node()
-    if loader.check_node():
+    while loader.check_node():
         mark = loader.peek_event().start_mark  # type: ignore[no-untyped-call]
-        raise YamlError("a second document begins here; expected one only", _position(mark))
-    return root
+        if (root := loader.get_node()) is not None:
+            yield mark, root
 
 
 def _integer(text: str) -> int:

@@ -52,6 +52,16 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert str(result.exception).startswith(f"{broken}: cannot be read as azure: ")
 
 
+@pytest.mark.parametrize("kind", ["sloth", "openslo"])
+def test_a_small_file_that_means_billions_of_values_is_refused(kind: str, tmp_path: Path) -> None:
+    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 20)]
+    bomb = tmp_path / "bomb.yaml"
+    names = "version: prometheus/v1\nslos: [{name: *l19}]\n"
+    bomb.write_text("\n".join(["---", "# empty", "---", "l0: &l0 [1]", *levels, names]))
+    result = CliRunner().invoke(alerts, ["import", kind, str(bomb)])
+    assert str(result.exception).startswith(f"{bomb}:4: cannot be read as {kind}: more than")
+
+
 def test_a_window_that_is_no_duration_leaves_its_alert_to_a_person_and_no_other(
     tmp_path: Path,
 ) -> None:

@@ -145,11 +145,14 @@ def _change_value(document: Any, draw: Random) -> None:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Each mapping or list with each of its keys or indices, all the way down."""
+    """Each mapping or list, once, with each of its keys or indices, all the way down."""
     found: list[tuple[Any, Any]] = []
-    waiting = [value]
+    waiting, seen = [value], set()
     while waiting:
         inside = waiting.pop()
+        if id(inside) in seen:  # Aliases of aliases would be billions.
+            continue
+        seen.add(id(inside))
         keys = list(inside) if isinstance(inside, dict) else range(len(inside))
         for key in keys:
             found.append((inside, key))

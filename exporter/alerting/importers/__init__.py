@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from exporter.alerting.importers import azure, cloudmonitor1, cloudmonitor2, cloudwatch, slo
 from exporter.alerting.importers.draft import Draft, ImportFailed
+from exporter.yaml_tree import YamlError, parse_all
 
 KINDS = ("cloudmonitor2", "cloudmonitor1", "cloudwatch", "azure", "sloth", "openslo")
 
@@ -38,7 +37,10 @@ def imported(kind: str, file: Path, hints: Hints) -> Draft:
     try:
         _convert(kind, file.read_text(), hints, draft)
         alerts = draft.definitions().alerts
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except YamlError as error:
+        line = f":{error.position.line}" if error.position else ""
+        raise ImportFailed(f"{file}{line}: cannot be read as {kind}: {error.message}") from None
+    except (OSError, ValueError) as error:
         raise ImportFailed(f"{file}: cannot be read as {kind}: {error}") from None
     except RecursionError:
         raise ImportFailed(f"{file}: cannot be read as {kind}: it is nested too deeply") from None
@@ -54,7 +56,7 @@ def imported(kind: str, file: Path, hints: Hints) -> Draft:
 
 def _convert(kind: str, text: str, hints: Hints, draft: Draft) -> None:
     if kind in ("sloth", "openslo"):
-        slo.convert(list(yaml.safe_load_all(text)), draft)
+        slo.convert(parse_all(text), draft)
         return
     document = json.loads(text)
     if kind == "cloudmonitor2":

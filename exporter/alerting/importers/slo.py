@@ -5,7 +5,7 @@ Queries over other metrics are listed, and never guessed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import promql_parser
@@ -16,14 +16,13 @@ from exporter.alerting.metrics import ALL_REQUESTS, LABELS
 
 _ITS_LABELS = {label: word for word, label in LABELS.items()}
 _PLURALS = {"model": "models", "provider": "providers", "operation": "operations"}
+_TRUE = ("true", "yes", "on", "y")
 _WINDOW = re.compile(r"\[\s*(?:\{\{\s*\.window\s*\}\}|\d+[smhdw])\s*\]")
 
 
-def convert(documents: list[object], draft: Draft) -> None:
+def convert(documents: Sequence[Json], draft: Draft) -> None:
     """Put the objectives of a file's documents into a draft."""
     for document in documents:
-        if not isinstance(document, Mapping):
-            continue
         version = str(document.get("version") or document.get("apiVersion") or "")
         if version.startswith("openslo/"):
             _open_slo(document, draft)
@@ -56,7 +55,7 @@ def _report_sloth(title: str, slo: Json, draft: Draft) -> None:
         given = alerting.get(part) or {}
         if "disable" in (given.get("labels") or {}):
             draft.remark(title, f"{part}.labels", "`disable` here is a label: the alert is on")
-        if given.get("disable"):
+        if str(given.get("disable")).lower() in _TRUE:
             draft.remark(title, part, "is switched off at the source; here it is not")
         if given.get("labels"):
             draft.remark(title, f"{part}.labels", "routes here go by notification groups")
