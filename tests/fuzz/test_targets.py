@@ -50,6 +50,7 @@ FINDS = {
         "import of cloudmonitor2",
         seed("import of cloudmonitor2").replace(b'"22:00"', b'"30:00"'),
     ),
+    "a mistake behind a carriage return that ends a line": ("web-config", b"a:\r  \rb: 1\r"),
     "an import whose title looks like a number": (
         "import of azure",
         seed("import of azure").replace(b'"first token"', b'"1e308"'),

@@ -1,5 +1,6 @@
 """What people write or bring along: configuration, web-config, alert definitions, imports."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -28,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 IMPORTS = ROOT / "tests/alerting/imports"
 FILE = Path("document.yaml")
 FORMATS = (".json", ".yaml")
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""As YAML counts lines."""
+
 WEB_CONFIG = b"""\
 tls_server_config:
   cert_file: server.crt
@@ -51,7 +55,7 @@ def _loaded(model: type[M], data: bytes) -> M | None:
         return load(FILE, model, text)
     except DocumentError as error:
         problems = error.problems
-    last = text.count("\n") + 1
+    last = len(_LINE_BREAK.findall(text)) + 1
     assert problems
     assert all(problem.line is None or problem.line <= last for problem in problems)
     assert all(len(str(problem).splitlines()) == 1 for problem in problems)
