@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import traffic
 from benchmarks.contest import Run, contest, table
+from benchmarks.pictures import bars
 
 LINES = 400_000
 ROUNDS = 3
@@ -58,7 +59,13 @@ def measure() -> str:
         "(`synchronous=FULL`) together with its position; the others keep nothing. `floor` only "
         "reads and splits.\n\n"
         + table(["", "thousand lines a CPU second", "times naive", "peak MiB"], rows)
-        + f"\n\nmtail takes {runs['mtail'].cpu_s / runs['ours'].cpu_s:.1f} times our CPU time."
+        + f"\n\nmtail takes {runs['mtail'].cpu_s / runs['ours'].cpu_s:.1f} times our CPU time.\n\n"
+        + bars(
+            "lines",
+            "thousand lines a CPU second",
+            {name: LINES / r.cpu_s / 1000 for name, r in runs.items() if name != "floor"},
+            ours="ours",
+        )
     )
 
 

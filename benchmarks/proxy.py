@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import litellm_proxy
 from benchmarks.contest import table
+from benchmarks.pictures import bars
 from tests.waiting import free_port, wait_until
 
 CONNECTIONS, SECONDS, ROUNDS = 32, 5, 3
@@ -294,24 +295,24 @@ def measure() -> str:
 
 
 def _shown(floods: dict[str, list[tuple[float, float]]], delays: dict[str, list[float]]) -> str:
-    def median(values: Sequence[float]) -> float:
-        return statistics.median(values)
-
-    rates = {name: median([rate for rate, _ in runs]) for name, runs in floods.items()}
+    rates = {name: statistics.median(rate for rate, _ in runs) for name, runs in floods.items()}
+    cpu_us = {name: statistics.median(cpu for _, cpu in runs) for name, runs in floods.items()}
     bare = rates["bare aiohttp"]
     direct = statistics.quantiles(delays["direct"], n=100)
     rows = []
-    for name, runs in floods.items():
-        rate, cpu = rates[name], median([cpu for _, cpu in runs])
+    for name, rate in rates.items():
         added = ["slower than that"] * 2
         if delays[name]:
             cuts = statistics.quantiles(delays[name], n=100)
             added = [f"{(cuts[p - 1] - direct[p - 1]) * 1000:.2f} ms" for p in (50, 99)]
-        rows.append([name, f"{rate:,.0f}", f"{rate / bare:.2f}", f"{cpu:.0f} µs", *added])
+        rows.append([name, f"{rate:,.0f}", f"{rate / bare:.2f}", f"{cpu_us[name]:.0f} µs", *added])
     header = ["small JSON answers", "requests/s", "times bare", "CPU a request"]
     shown = table([*header, f"added p50 at {RATE}/s", "added p99"], rows)
     times = rates["this"] / rates[litellm_proxy.NAME]
-    return f"{shown}\n\n{times:,.0f} times as many requests/s as LiteLLM's."
+    drawn = {name: cpu_us[name] for name in ("this", "nginx", "bare aiohttp")}
+    return f"{shown}\n\n{times:,.0f} times as many requests/s as LiteLLM's.\n\n" + bars(
+        "proxy", "microseconds of CPU a request", drawn, ours="this"
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks import traffic
 from benchmarks.contest import contest, run, table
+from benchmarks.pictures import curves
 from benchmarks.request_page import loads
 from benchmarks.request_rows import DAYS, MODELS, STRANGE_MODEL, STRANGER, Gateway, fill, open_log
 from exporter.requestlog.exports import EXPORT_FORMATS
@@ -125,9 +126,11 @@ def _growth(taken: dict[int, dict[str, tuple[float, float]]], requests: Path) ->
         [name, *(f"{of_size[name][0]:.1f}, {of_size[name][1]:.1f}" for of_size in taken.values())]
         for name in taken[rows]
     ]
+    medians = {name: [of_size[name][0] for of_size in taken.values()] for name in taken[rows]}
     return (
         f"{DAYS} days; {size / rows:.0f} bytes a row with the index of ids at {rows:,} rows. "
-        f"{REPEATS} searches of each kind, to their end.\n\n{table(header, lines)}"
+        f"{REPEATS} searches of each kind, to their end.\n\n{table(header, lines)}\n\n"
+        + curves("searches", ("rows", list(taken)), "milliseconds of CPU, median", medians)
     )
 
 

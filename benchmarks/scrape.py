@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from benchmarks.contest import spread, table
+from benchmarks.pictures import curves
 from exporter import vocabulary as v
 from exporter.engine import SWITCH_INTERVAL_S
 from exporter.export.scrape import Exposition
@@ -36,7 +37,12 @@ _LOOPS = threading.local()  # asyncio.run would show each exposition, whole, in 
 
 def measure() -> str:
     """Markdown of the result."""
-    rows = [_renderings(samples, rounds) for samples, rounds in ROUNDS.items()]
+    renderings = [_renderings(samples, rounds) for samples, rounds in ROUNDS.items()]
+    sizes = [samples for samples, _ in renderings]
+    taken = {
+        name: [statistics.median(of_size[name]) for _, of_size in renderings]
+        for name in renderings[0][1]
+    }
     ledger = _ledger(USUAL)
     exposition = Exposition(ledger, CollectorRegistry())
     quiet, scraped = (
@@ -45,7 +51,12 @@ def measure() -> str:
     )
     return (
         "One process; milliseconds of CPU, median (least to most).\n\n"
-        + table(["samples", "ours, text", "ours, OpenMetrics", "prometheus-client, text"], rows)
+        + table(
+            ["samples", *taken],
+            [[f"{size:,}", *map(spread, of_size.values())] for size, of_size in renderings],
+        )
+        + "\n\n"
+        + curves("scrape", ("samples", sizes), "milliseconds of CPU", taken)
         + f"\n\nA commit of every series, with some {USUAL:,} samples: milliseconds, median and "
         f"99th percentile of {COMMITS}: {_two(quiet)} without scrapes, {_two(scraped)} while "
         f"another thread scrapes every {PAUSE_S * 1000:.0f} ms (the interpreter's switch interval "
@@ -53,21 +64,22 @@ def measure() -> str:
     )
 
 
-def _renderings(wanted: int, rounds: int) -> list[str]:
-    """A row of the table."""
+def _renderings(wanted: int, rounds: int) -> tuple[int, dict[str, list[float]]]:
+    """How many samples there are, and each contestant's milliseconds of CPU in each round."""
     ledger = _ledger(wanted)
     exposition = Exposition(ledger, CollectorRegistry())
     text = _render(exposition, openmetrics=False)
     samples = sum(not line.startswith(b"#") for line in text.splitlines())
     registry = CollectorRegistry()
     registry.register(_Reference(ledger))
-    contestants = (
-        lambda: _render(exposition, openmetrics=False),
-        lambda: _render(exposition, openmetrics=True),
-        lambda: generate_latest(registry),
-    )
-    taken = [spread([_cpu_ms(render) for _ in range(rounds)]) for render in contestants]
-    return [f"{samples:,}", *taken]
+    contestants: Mapping[str, Callable[[], bytes]] = {
+        "ours, text": lambda: _render(exposition, openmetrics=False),
+        "ours, OpenMetrics": lambda: _render(exposition, openmetrics=True),
+        "prometheus-client, text": lambda: generate_latest(registry),
+    }
+    return samples, {
+        name: [_cpu_ms(render) for _ in range(rounds)] for name, render in contestants.items()
+    }
 
 
 def _two(values: list[float]) -> str:
