@@ -11,6 +11,7 @@ but durations can be written one after the other if their units fall: `3600s2999
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from exporter.alerting.labels import MODEL
 from exporter.alerting.promql import Matcher, Operand, Promql, aggregate, binary, call, number
 from exporter.dashboards.options import Options
 
@@ -19,6 +20,12 @@ STATE_CREATED = "llm_gateway_exporter_state_created_timestamp_seconds"
 
 LONGEST_OUTAGE = "6h"
 """How long an exporter may be away without what it counted meanwhile being lost."""
+
+SPLIT = "${split}"
+"""The label that the dashboard is split by, the model to begin with."""
+
+NARROW = frozenset({MODEL, SPLIT})
+"""Labels of whose values each has few series, so that summing these early gains nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +112,35 @@ class Amounts:
 
     def of(self, series: Series, period: Period, by: Sequence[str] = ()) -> Promql:
         """The sum over the series, a sample for each value of the labels in `by`."""
-        build = self._reset_proof if self._options.reset_proof else self._two_ends
-        return aggregate("sum", build(series, period), by=by)
+        if self._options.reset_proof:
+            return aggregate("sum", self._reset_proof(series, period), by=by)
+        return aggregate("sum", self._two_ends(series, period, by), by=by)
 
-    def _two_ends(self, series: Series, period: Period) -> Promql:
+    def _two_ends(self, series: Series, period: Period, by: Sequence[str]) -> Promql:
         """The difference of the ends, for counters that never begin again.
 
         - A series that was born in the period counts from zero, but only where its exporter was
           known before, or is itself new.
         - Where Prometheus meets an exporter for the first time, or its address changed, what was
           seen counts, and never the exporter's whole past.
+
+        Each exporter's series are summed before they are joined, for a join takes several times as
+        long as a sum does.
         """
+        identity = self._options.identity
+        groups = tuple(dict.fromkeys((*identity, *by)))
+
+        def summed(single: Promql) -> Promql:
+            return single if NARROW & set(by) else aggregate("sum", single, by=groups)
+
         end = _last(series, period.length, period.end, period.lately)
         start = _last(series, LONGEST_OUTAGE, period.start, period.lately)
         first = call("min_over_time", series.sparse.select(period.length, period.end))
-        identity = ", ".join(self._options.identity)
         # A start above the end is of a counter that began again, as if it had been born.
-        born = binary(first, f"* on ({identity}) group_left ()", self._incomplete(period))
-        return binary(end, "-", binary(binary(start, "<=", end), "or", born))
+        known = summed(binary(start, "<=", end))
+        of_exporter = f"* on ({', '.join(identity)}) group_left ()"
+        met = binary(summed(first), of_exporter, self._incomplete(period))
+        return binary(summed(end), "-", binary(known, "or", met))
 
     def _incomplete(self, period: Period) -> Promql:
         """0 for the exporters all of whose counting in the period is to be seen, 1 for others."""

@@ -4,7 +4,7 @@ from exporter import vocabulary as v
 from exporter.alerting.labels import LE, MODEL, OPERATION, PROVIDER
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board, recordings
-from exporter.dashboards.amounts import BUCKET, RANGE, Series
+from exporter.dashboards.amounts import BUCKET, RANGE, SPLIT, Series
 from exporter.dashboards.board import REQUESTS_PAGE, TO_MODEL, Board, Section
 from exporter.dashboards.breakdowns import error_bars, kinds_of_tokens
 from exporter.dashboards.figures import Figures
@@ -32,8 +32,8 @@ from exporter.vocabulary import prometheus_label
 UID = "llm-gateway-analytics"
 
 ROW = (MODEL, PROVIDER)
-SPLIT = ("${split}",)
-SPLIT_LEGEND = "{{${split}}}"
+BY_SPLIT = (SPLIT,)
+SPLIT_LEGEND = f"{{{{{SPLIT}}}}}"
 
 
 def analytics(options: Options) -> Board:
@@ -75,7 +75,7 @@ def _tokens(figures: Figures) -> list[PanelBuilder]:
                 width=15,
                 height=10,
             ),
-            Query(figures.amount(figures.all_tokens, BUCKET, SPLIT), SPLIT_LEGEND),
+            Query(figures.amount(figures.all_tokens, BUCKET, BY_SPLIT), SPLIT_LEGEND),
         ),
         bars(
             About(
@@ -252,7 +252,7 @@ def _averages(figures: Figures) -> list[PanelBuilder]:
                 "compare with the tokens before you blame a provider.",
                 "s",
             ),
-            Query(figures.mean(figures.durations, BUCKET, SPLIT), SPLIT_LEGEND),
+            Query(figures.mean(figures.durations, BUCKET, BY_SPLIT), SPLIT_LEGEND),
             table_legend=True,
         ),
         bucket_lines(
@@ -262,7 +262,7 @@ def _averages(figures: Figures) -> list[PanelBuilder]:
                 "feel first.",
                 "s",
             ),
-            Query(figures.mean(figures.first_tokens, BUCKET, SPLIT), SPLIT_LEGEND),
+            Query(figures.mean(figures.first_tokens, BUCKET, BY_SPLIT), SPLIT_LEGEND),
             table_legend=True,
         ),
     ]
@@ -270,8 +270,8 @@ def _averages(figures: Figures) -> list[PanelBuilder]:
 
 def _throughput(figures: Figures) -> list[PanelBuilder]:
     def rate(series: Series) -> Query:
-        by_name = aggregate("sum", call("rate", series.sparse.select("$__rate_interval")), by=SPLIT)
-        return Query(binary(by_name, "*", number(60)), SPLIT_LEGEND)
+        each = call("rate", series.sparse.select("$__rate_interval"))
+        return Query(binary(aggregate("sum", each, by=BY_SPLIT), "*", number(60)), SPLIT_LEGEND)
 
     active = figures.series(v.ACTIVE_REQUESTS).select()
     left, unit = figures.series(v.RATELIMIT_REMAINING).select(), prometheus_label(v.UNIT)
@@ -299,7 +299,7 @@ def _throughput(figures: Figures) -> list[PanelBuilder]:
                 "upstream that has stopped answering.",
                 empty="No proxy",
             ),
-            Query(aggregate("sum", active, by=SPLIT), SPLIT_LEGEND),
+            Query(aggregate("sum", active, by=BY_SPLIT), SPLIT_LEGEND),
         ),
         lines(
             About(

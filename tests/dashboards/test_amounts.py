@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.alerting.labels import MODEL
 from exporter.dashboards.amounts import BEFORE, BUCKET, MINUTE, RANGE, Amounts, Period, Series
 from exporter.dashboards.options import Options
 from tests.dashboards.grafana import Dashboard, Span
@@ -41,7 +42,7 @@ EXPORTERS = {
 def series(instance: str, models: Mapping[str, str]) -> list[dict[str, str]]:
     target = f'job="exporter",instance="{instance}"'
     counters = [
-        {"series": f'x_total{{model="{model}",{target}}}', "values": values}
+        {"series": f'x_total{{{MODEL}="{model}",kind="{model}",{target}}}', "values": values}
         for model, values in models.items()
     ]
     return [{"series": f"{CREATED}{{{target}}}", "values": EXPORTERS[instance]}, *counters]
@@ -56,15 +57,22 @@ def judge(
     inputs: list[dict[str, str]],
     counted: Mapping[str, float],
 ) -> None:
-    expression = DASHBOARD.fill(Amounts(options).of(Series("x_total"), period, ("model",)))
-    expected = [
-        {"labels": f'{{model="{model}"}}', "value": value} for model, value in counted.items()
-    ]
+    """By model, by another label and in total, of which each is another expression."""
+
+    def amounts(by: tuple[str, ...], expected: Mapping[str, float]) -> Mapping[str, object]:
+        samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
+        expression = DASHBOARD.fill(Amounts(options).of(Series("x_total"), period, by))
+        return {"expr": expression, "eval_time": at, "exp_samples": samples}
+
     test = {
         "interval": "30s",
         "input_series": inputs,
         "promql_expr_test": [
-            {"expr": expression, "eval_time": at, "exp_samples": expected},
+            *(
+                amounts((label,), {f'{{{label}="{model}"}}': n for model, n in counted.items()})
+                for label in (MODEL, "kind")
+            ),
+            amounts((), {"{}": sum(counted.values())}),
             # Samples are loaded up to the latest time that is asked for.
             {
                 "expr": "vector(1)",
@@ -143,3 +151,16 @@ def test_an_exporter_whose_state_is_told_of_twice_is_one_exporter(
 def test_a_minute_is_counted_to_the_unit(promtool: Path, tmp_path: Path) -> None:
     inputs = series("known", {"old": "1000+10x600"})
     judge(promtool, tmp_path, Options(), MINUTE, "2h", inputs, {"old": 20})
+
+
+@periods
+def test_a_sum_over_exporters_that_differ_is_exact(
+    promtool: Path, tmp_path: Path, period: Period, at: str
+) -> None:
+    inputs = [
+        *series("known", STEADY | RESET),
+        *series("late", {"met": "_x200 500000+10x400", "met, then born": "_x220 3+1x380"}),
+        *series("new", {"busy": "_x200 300+10x400"}),
+    ]
+    counted = {**COUNTED, "reset": 60, "met": 400, "met, then born": 20, "busy": 700}
+    judge(promtool, tmp_path, Options(), period, at, inputs, counted)
