@@ -25,7 +25,7 @@ DAY = 86_400
 DAYS = 30
 END = 1_763_856_000.0
 MODELS = 50
-SCRAPE_S, RECORD_S, BUCKETS_S = 60, 300, 900
+SCRAPE_S, RECORD_S, BUCKETS_S = 60, 300, 1800
 ERRORS = (("429", "RateLimitError"), ("500", "InternalServerError"), ("504", "Timeout"))
 IDLE = ("400", "401", "403", "404", "502", "503")
 """Status codes whose series are there at zero."""
@@ -70,7 +70,7 @@ def _histogram(histogram: Instrument, identity: str) -> Iterator[Grown]:
         yield f"{name}_{part}", identity, 0.2, (SCRAPE_S, RECORD_S)
     bounds = [*map(str, histogram.buckets), "+Inf"]
     for place, bound in enumerate(bounds, 1):
-        # The buckets themselves are read at the ends of the range only.
+        # Over so long a range the buckets themselves are not read.
         yield f"{name}_bucket", f'{identity},le="{bound}"', 0.2 * place / len(bounds), (BUCKETS_S,)
 
 

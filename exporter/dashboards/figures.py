@@ -1,6 +1,7 @@
 """The page's figures as PromQL: what each number is made of, whatever panel it is shown in."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from exporter import vocabulary as v
@@ -69,8 +70,10 @@ class Figures:
     ) -> Promql:
         """A quantile, of all that was counted together: quantiles can't be averaged.
 
-        It is right to the bucket that it falls into.
+        It is right to the bucket that it falls into. Recordings do for both ends: half an hour more
+        or less makes no difference to days, and the buckets are by far the most series.
         """
+        period = replace(period, lately="")
         buckets = self.amount(histogram.part("_bucket"), period, (*by, LE))
         # An empty histogram has NaN for its quantiles, and NaN is not at least zero.
         return binary(call("histogram_quantile", number(rank), buckets), ">=", number(0))

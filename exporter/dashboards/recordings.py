@@ -1,11 +1,12 @@
 """Recording rules for what would be slow over weeks: `rules/dashboards.rules.yaml`.
 
-- `instance:…`: counters as they stood every five minutes, buckets of histograms every fifteen,
+- `instance:…`: counters as they stood every five minutes, buckets of histograms every thirty,
   with all of their labels. Dashboards read these where the time range is longer than two days and
   they go back to its beginning, and the counters themselves otherwise (`variables`). The two ends
   of the range are read from the counters in any case, so that totals are as exact as ever; bars
-  still add up to them, but each may begin and end up to five minutes early. What an exporter
-  counted in its first and its last minutes can be missed.
+  still add up to them, but each may begin and end up to five minutes early. Percentiles are of a
+  range that begins and ends up to half an hour early. What an exporter counted in its first and its
+  last minutes can be missed.
 - `model:…:increase1m`: what was counted in each minute, from which the busiest minute is found.
 """
 
@@ -66,7 +67,7 @@ def groups(options: Options) -> list[Group]:
     """All rules."""
     return [
         Group("llm-gateway-dashboards-counters", "5m", _counters()),
-        Group("llm-gateway-dashboards-buckets", "15m", _buckets()),
+        Group("llm-gateway-dashboards-buckets", "30m", _buckets()),
         Group("llm-gateway-dashboards-minutes", "1m", _minutes(options)),
     ]
 

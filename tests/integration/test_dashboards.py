@@ -336,7 +336,9 @@ def test_cost_and_cache_hits_and_missing_usage_are_the_truth(
     assert sum(shown.values()) == 1
 
 
-def test_a_long_range_reads_the_recordings_and_they_are_the_truth(prometheus: Prometheus) -> None:
+def test_a_long_range_reads_the_recordings_and_they_are_the_truth(
+    analytics: Dashboard, prometheus: Prometheus
+) -> None:
     opened = Dashboard.load(DIRECTORY / "analytics.json", Span(START - 30 * HOUR, RANGE.end))
     assert opened.resolve(prometheus).picks["tokens"] == "llm_gateway_tokens_total", (
         "the recordings do not go back to the range's beginning"
@@ -356,6 +358,10 @@ def test_a_long_range_reads_the_recordings_and_they_are_the_truth(prometheus: Pr
     shown = column(opened, prometheus, "Calls")
     for model in ("qwen-plus", "born", "once", "gone"):
         assert shown[model] == len(by(scenario.known_as)[model]), model
+    for title in ("Latency p95", "TTFT p95"):
+        shown, exact = column(opened, prometheus, title), column(analytics, prometheus, title)
+        for model in ("qwen-plus", "qwen-max", "deepseek-v3"):
+            assert shown[model] == pytest.approx(exact[model], rel=0.1), (title, model)
 
 
 EMPTY_FOR_A_REASON = {
