@@ -49,6 +49,7 @@ class Client(Peer):
         self._clients = clients
         self._remote = self._scheme = b""
         self.incoming = self._new_request()
+        self._example: Request | None = None  # Its head may come again.
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._arrived: asyncio.Future[None] | None = None
@@ -174,10 +175,32 @@ class Client(Peer):
             self.incoming.wake()
         elif not self._mistake:
             request = self.incoming
-            self._read(data)
+            if rest := self._take_owed(data) if self._owed_bytes else self._take_known(data):
+                self._read(rest)
+                if rest is data and request.is_whole and self._learn(data):
+                    self._example = self.incoming
             request.wake()  # The parser may be at the next one.
             if self._waiting and not self._is_idle:
                 self._pause_reading()  # One request at a time: others wait in the kernel.
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Take a request whose head is known; what is left for the parser."""
+        last, example = self.incoming, self._example
+        # Only where the parser stands between two requests, and would read the next one.
+        known = example.known if example and last.is_whole and last.keep_alive else None
+        digits = known.digits(data) if known else b""
+        if not (example and known and digits):
+            return data
+        request = self.incoming = self._new_request()
+        request.target, request.method, request.version = (
+            example.target,
+            example.method,
+            example.version,
+        )
+        request.keep_alive = example.keep_alive
+        self._waiting.append(request)
+        self._wake()
+        return self._begin_known(example, digits, data[known.size(digits) :])
 
     def _read(self, data: bytes) -> None:
         try:

@@ -40,20 +40,33 @@ def request_head(
         body: None where it follows bit by bit.
         unpacked: the answer must not be packed.
     """
+    known = None if unpacked else request.known
+    passed_on = known.passed_on if known else b""
+    if not passed_on:
+        passed_on = _passed_on(request, upstream, unpacked=unpacked)
+        if known:
+            known.passed_on = passed_on
+    # Pieces, of which one is made at the end: each that is formatted by itself takes 0.3 µs.
+    return b"".join(
+        [
+            *(passed_on, b"X-Request-Id: ", request_id, b"\r\n"),
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if request.is_session else b"",
+            _body_header(request, body),
+            b"\r\n",
+        ]
+    )
+
+
+def _passed_on(request: Request, upstream: Upstream, *, unpacked: bool) -> bytes:
     dropped = h.dropped(request.found, h.OURS_TO_MAKE)
     if unpacked:
         dropped |= {b"accept-encoding"}
-    # Pieces, of which one is made at the end: each that is formatted by itself takes 0.3 µs.
     return b"".join(
         [
             *(request.method.encode(), b" ", upstream.path, request.target),
             *(b" HTTP/1.1\r\nHost: ", upstream.host, b"\r\n"),
             *h.lines(request.headers, dropped),
             *h.forwarded(request.found, request.remote, request.scheme),
-            *(b"X-Request-Id: ", request_id, b"\r\n"),
-            b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if request.is_session else b"",
-            _body_header(request, body),
-            b"\r\n",
         ]
     )
 
@@ -70,12 +83,13 @@ def _body_header(request: Request, body: bytes | None) -> bytes:
 
 def answer_head(request: Request, answer: Answer, request_id: bytes, framing: Framing) -> bytes:
     """The head of an upstream's answer, for the client."""
-    found = answer.found
-    dropped = h.dropped(found, h.HOP_BY_HOP if framing.bodiless else h.NOT_FOR_CLIENTS)
-    parts = [
-        _status_line(answer.status, answer.reason),
-        *h.lines(answer.headers, dropped),
-    ]
+    known = answer.known
+    passed_on = known.passed_on if known else b""
+    if not passed_on:
+        passed_on = _answer_passed_on(answer, framing)
+        if known:
+            known.passed_on = passed_on
+    found, parts = answer.found, [passed_on]
     if b"x-request-id" not in found:
         parts += (b"X-Request-Id: ", request_id, b"\r\n")
     if answer.is_event_stream and b"x-accel-buffering" not in found:
@@ -90,6 +104,12 @@ def answer_head(request: Request, answer: Answer, request_id: bytes, framing: Fr
         parts.append(b"Connection: keep-alive\r\n")
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _answer_passed_on(answer: Answer, framing: Framing) -> bytes:
+    dropped = h.dropped(answer.found, h.HOP_BY_HOP if framing.bodiless else h.NOT_FOR_CLIENTS)
+    status_line = _status_line(answer.status, answer.reason)
+    return b"".join([status_line, *h.lines(answer.headers, dropped)])
 
 
 @lru_cache

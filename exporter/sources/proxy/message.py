@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from exporter.sources.proxy.headers import Header
+from exporter.sources.proxy.known import KnownHead
 
 MOST_BUFFERED = 1 << 18
 """Bytes of a body that wait for a slow receiver; then nothing more is read of its sender."""
@@ -25,8 +26,10 @@ class Message(msgspec.Struct, eq=False):
     """A request or an answer.
 
     Attributes:
-        headers: lower-case name, name and value of each, as they came.
+        headers: lower-case name, name and value of each, as they came; of a known head, all but
+            Content-Length.
         found: values by lower-case name; several of one name are joined, as RFC 9110 allows.
+        known: its head, if that came before or may come again.
         has_head: all headers are there.
         is_whole: the body is there; what was not read yet is still to be had.
         buffered: bytes of the body that were not read yet.
@@ -36,6 +39,7 @@ class Message(msgspec.Struct, eq=False):
     sender: Sender
     headers: list[Header] = []
     found: dict[bytes, bytes] = {}
+    known: KnownHead | None = None
     has_head: bool = False
     is_whole: bool = False
     buffered: int = 0

@@ -13,6 +13,7 @@ from typing import cast
 import httptools
 
 from exporter.sources.proxy.headers import Header, joined
+from exporter.sources.proxy.known import known_head
 from exporter.sources.proxy.message import MOST_BUFFERED, Message
 
 MOST_HEADERS = 128
@@ -46,6 +47,8 @@ class Peer(asyncio.Protocol, ABC):
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = inf
         self._unseen_bytes = 0
+        self._owed_bytes = 0
+        self._heads_unlike = 0
         self._writable: asyncio.Future[None] | None = None
         self._reading_paused = False
         self.is_writing_paused = False
@@ -161,6 +164,50 @@ class Peer(asyncio.Protocol, ABC):
             message.add(data)
             if message.buffered > MOST_BUFFERED:
                 self._pause_reading()
+
+    # Heads that come again.
+
+    def _learn(self, data: bytes) -> bool:
+        """Whether the message that has just begun has a head to be known again.
+
+        Where each head differs, one is looked at ever more rarely.
+
+        Args:
+            data: all that came of it, and nothing else.
+        """
+        self._heads_unlike += 1
+        message = self.incoming
+        if self._heads_unlike & (self._heads_unlike - 1) or not message.has_head:
+            return False
+        if message.is_whole and not message.buffered:
+            return False  # That it tells a length does not say that it has a body.
+        message.known = known_head(message.found, data, message.buffered)
+        return message.known is not None
+
+    def _begin_known(self, example: Message, digits: bytes, body: bytes) -> bytes:
+        """What is being read has the head of another message, but for its length.
+
+        Returns:
+            What is left behind its body.
+        """
+        self._heads_unlike = 0
+        message = self.incoming
+        message.headers, message.known = example.headers, example.known
+        message.found = {**example.found, b"content-length": digits}
+        message.has_head = True
+        self._owed_bytes = int(digits)
+        return self._take_owed(body)
+
+    def _take_owed(self, data: bytes) -> bytes:
+        """Take more of a body that the parser does not see; what is left behind it."""
+        part, rest = data, b""
+        if len(data) > self._owed_bytes:
+            part, rest = data[: self._owed_bytes], data[self._owed_bytes :]
+        self._owed_bytes -= len(part)
+        if part:
+            self.on_body(part)
+        self.incoming.is_whole = not self._owed_bytes
+        return rest
 
     # Time.
 

@@ -81,6 +81,7 @@ class Connection(Peer):
         self._parser = httptools.HttpResponseParser(self)
         self._in_use = self._keep = self._head_only = False
         self.incoming = Answer(self)
+        self._example: Answer | None = None  # Its head may come again.
         self.is_reused = False
 
     # What the exchange asks for.
@@ -134,13 +135,37 @@ class Connection(Peer):
             self.abort()  # Bytes that nobody asked for.
             return
         else:
-            answer.is_begun = True
-            self._read(data)
+            self._take(data)
         answer.wake()
         if not answer.is_whole:
             # Where reading is paused, it is the client that is slow.
             patience = inf if self._reading_paused else self._upstream.patience.idle
             self._deadline = self.loop.time() + patience
+
+    def _take(self, data: bytes) -> None:
+        answer = self.incoming
+        if self._owed_bytes:
+            rest = self._take_owed(data)
+        else:
+            rest = data if answer.is_begun else self._take_known(data)
+        if rest:
+            is_new = rest is data and not answer.is_begun
+            self._read(rest)
+            if is_new and self._learn(data):
+                self._example = answer
+        answer.is_begun = True
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Take an answer whose head is known; what is left for the parser."""
+        answer, example = self.incoming, self._example
+        known = example.known if example and not self._head_only else None
+        digits = known.digits(data) if known else b""
+        if not (example and known and digits):
+            return data
+        answer.status, answer.reason = example.status, example.reason
+        answer.content_type = example.content_type
+        self._keep = True
+        return self._begin_known(example, digits, data[known.size(digits) :])
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
