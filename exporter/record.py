@@ -204,7 +204,7 @@ class Batch:
         """The records (one at least) as a batch, without figures that are not what they say."""
         request_ids, trace_ids, names, starts, *figures = zip(*records, strict=True)
         kind = np.fromiter(map(kinds.number, names), np.int64, len(records))
-        numbers = Columns(*(_possible(np.array(column, np.float64)) for column in figures))
+        numbers = Columns(*map(_figures, figures))
         started = np.array(starts, np.float64)
         return cls(
             kinds=kinds,
@@ -242,8 +242,11 @@ def _taken(column: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
     return [column[row] for row in rows]
 
 
-def _possible(figures: Numbers) -> Numbers:
+def _figures(column: Sequence[float | None]) -> Numbers:
     """Figures, NaN for those that would spoil every sum they are added to."""
+    if column.count(None) == len(column):  # As most are; numpy takes long to look at each None.
+        return np.full(len(column), np.nan)
+    figures = np.array(column, np.float64)
     return np.where(figures <= LARGEST_FIGURE, figures, np.nan)
 
 
