@@ -188,8 +188,8 @@ class Client(Peer):
         last, example = self.incoming, self._example
         # Only where the parser stands between two requests, and would read the next one.
         known = example.known if example and last.is_whole and last.keep_alive else None
-        digits = known.digits(data) if known else b""
-        if not (example and known and digits):
+        parted = known.parted(data) if known else None
+        if not (example and parted):
             return data
         request = self.incoming = self._new_request()
         request.target, request.method, request.version = (
@@ -200,7 +200,7 @@ class Client(Peer):
         request.keep_alive = example.keep_alive
         self._waiting.append(request)
         self._wake()
-        return self._begin_known(example, digits, data[known.size(digits) :])
+        return self._begin_known(example, *parted)
 
     def _read(self, data: bytes) -> None:
         try:

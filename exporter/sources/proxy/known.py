@@ -30,20 +30,15 @@ class KnownHead(msgspec.Struct, eq=False, gc=False):
     end: bytes
     passed_on: bytes = b""
 
-    def digits(self, data: bytes) -> bytes:
-        """The body's length, if the data begins with this head; else b""."""
+    def parted(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """The digits of the length and what is behind the head, if the data begins with it."""
+        end = self.end
         if not data.startswith(self.begin):
-            return b""
+            return None
         start = len(self.begin)
-        stop = data.find(b"\r", start, start + MOST_DIGITS + 1)
-        if stop < 0 or not data.startswith(self.end, stop):
-            return b""
+        stop = data.find(end, start, start + MOST_DIGITS + len(end))
         digits = data[start:stop]
-        return digits if digits.isdigit() else b""
-
-    def size(self, digits: bytes) -> int:
-        """Bytes of the head with this length in it."""
-        return len(self.begin) + len(digits) + len(self.end)
+        return (digits, data[stop + len(end) :]) if stop > 0 and digits.isdigit() else None
 
 
 def known_head(found: Mapping[bytes, bytes], data: bytes, body_bytes: int) -> KnownHead | None:

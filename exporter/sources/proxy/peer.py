@@ -190,12 +190,17 @@ class Peer(asyncio.Protocol, ABC):
         Returns:
             What is left behind its body.
         """
-        self._heads_unlike = 0
+        self._heads_unlike = self._unseen_bytes = 0
         message = self.incoming
         message.headers, message.known = example.headers, example.known
         message.found = {**example.found, b"content-length": digits}
         message.has_head = True
-        self._owed_bytes = int(digits)
+        length = int(digits)
+        if length == len(body) != 0:
+            message.add(body)
+            message.is_whole = True
+            return b""
+        self._owed_bytes = length
         return self._take_owed(body)
 
     def _take_owed(self, data: bytes) -> bytes:

@@ -159,13 +159,13 @@ class Connection(Peer):
         """Take an answer whose head is known; what is left for the parser."""
         answer, example = self.incoming, self._example
         known = example.known if example and not self._head_only else None
-        digits = known.digits(data) if known else b""
-        if not (example and known and digits):
+        parted = known.parted(data) if known else None
+        if not (example and parted):
             return data
         answer.status, answer.reason = example.status, example.reason
         answer.content_type = example.content_type
         self._keep = True
-        return self._begin_known(example, digits, data[known.size(digits) :])
+        return self._begin_known(example, *parted)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -208,7 +208,7 @@ def ok(body: bytes, headers: bytes = b"") -> bytes:
 @contextmanager
 def forgetting() -> Iterator[None]:
     """No head is known again."""
-    with patch.object(KnownHead, "digits", return_value=b""):
+    with patch.object(KnownHead, "parted", return_value=None):
         yield
 
 
