@@ -191,13 +191,15 @@ class Client(Peer):
         parted = known.parted(data) if known else None
         if not (example and parted):
             return data
-        request = self.incoming = self._new_request()
-        request.target, request.method, request.version = (
-            example.target,
-            example.method,
-            example.version,
+        request = self.incoming = Request(
+            self,
+            remote=self._remote,
+            scheme=self._scheme,
+            target=example.target,
+            method=example.method,
+            version=example.version,
+            keep_alive=example.keep_alive,
         )
-        request.keep_alive = example.keep_alive
         self._waiting.append(request)
         self._wake()
         return self._begin_known(example, *parted)

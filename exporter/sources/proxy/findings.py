@@ -205,7 +205,7 @@ class Findings(msgspec.Struct, eq=False, gc=False):
             self.images = usage.image_count
         if usage.characters is not None:
             self.characters = usage.characters
-        seconds = _either(usage.video_duration, usage.duration, usage.seconds)
+        seconds = _either(_either(usage.video_duration, usage.duration), usage.seconds)
         if seconds is not None:
             self.seconds = seconds
 
@@ -219,12 +219,9 @@ class Findings(msgspec.Struct, eq=False, gc=False):
         self.cache_creation_input_tokens = written
 
 
-def _either(*figures: Number) -> Number:
+def _either(first: Number, second: Number) -> Number:
     """The first that is known."""
-    for figure in figures:
-        if figure is not None:
-            return figure
-    return None
+    return second if first is None else first
 
 
 def _figure(value: float | str) -> Number:
