@@ -175,21 +175,28 @@ class Client(Peer):
             self.incoming.wake()
         elif not self._mistake:
             request = self.incoming
-            if rest := self._take_owed(data) if self._owed_bytes else self._take_known(data):
+            if request.is_whole:
+                self._take_next(data)
+            elif rest := self._take_owed(data) if self._owed_bytes else data:
                 self._read(rest)
-                if rest is data and request.is_whole and self._learn(data):
-                    self._example = self.incoming
             request.wake()  # The parser may be at the next one.
             if self._waiting and not self._is_idle:
                 self._pause_reading()  # One request at a time: others wait in the kernel.
 
-    def _take_known(self, data: bytes) -> bytes:
-        """Take a request whose head is known; what is left for the parser."""
-        last, example = self.incoming, self._example
-        # Only where the parser stands between two requests, and would read the next one.
-        known = example.known if example and last.is_whole and last.keep_alive else None
-        parted = known.parted(data) if known else None
-        if not (example and parted):
+    def _take_next(self, data: bytes) -> None:
+        """Take what comes between two requests, where the parser would read the next one."""
+        rest = data
+        if self._example is not None and self.incoming.keep_alive:
+            rest = self._take_known(self._example, data)
+        if rest:
+            self._read(rest)
+            if rest is data:
+                self._example = self.incoming if self._learn(data) else None
+
+    def _take_known(self, example: Request, data: bytes) -> bytes:
+        """Take a request with the head of another one; what is left for the parser."""
+        parted = example.known.parted(data) if example.known else None
+        if parted is None:
             return data
         request = self.incoming = Request(
             self,

@@ -175,11 +175,11 @@ class Peer(asyncio.Protocol, ABC):
         Args:
             data: all that came of it, and nothing else.
         """
-        self._heads_unlike += 1
-        message = self.incoming
-        if self._heads_unlike & (self._heads_unlike - 1) or not message.has_head:
+        unlike = self._heads_unlike = self._heads_unlike + 1
+        if unlike & (unlike - 1):
             return False
-        if message.is_whole and not message.buffered:
+        message = self.incoming
+        if not message.has_head or (message.is_whole and not message.buffered):
             return False  # That it tells a length does not say that it has a body.
         message.known = known_head(message.found, data, message.buffered)
         return message.known is not None
@@ -196,7 +196,7 @@ class Peer(asyncio.Protocol, ABC):
         message.found = {**example.found, b"content-length": digits}
         message.has_head = True
         length = int(digits)
-        if length == len(body) != 0:
+        if length == len(body):
             message.add(body)
             message.is_whole = True
             return b""

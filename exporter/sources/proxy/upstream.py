@@ -134,34 +134,32 @@ class Connection(Peer):
         elif not self._in_use or answer.is_whole:
             self.abort()  # Bytes that nobody asked for.
             return
-        else:
-            self._take(data)
+        elif not answer.is_begun:
+            answer.is_begun = True
+            self._take_begin(data)
+        elif rest := self._take_owed(data) if self._owed_bytes else data:
+            self._read(rest)
         answer.wake()
         if not answer.is_whole:
             # Where reading is paused, it is the client that is slow.
             patience = inf if self._reading_paused else self._upstream.patience.idle
             self._deadline = self.loop.time() + patience
 
-    def _take(self, data: bytes) -> None:
-        answer = self.incoming
-        if self._owed_bytes:
-            rest = self._take_owed(data)
-        else:
-            rest = data if answer.is_begun else self._take_known(data)
+    def _take_begin(self, data: bytes) -> None:
+        rest = data
+        if self._example is not None and not self._head_only:
+            rest = self._take_known(self._example, data)
         if rest:
-            is_new = rest is data and not answer.is_begun
             self._read(rest)
-            if is_new and self._learn(data):
-                self._example = answer
-        answer.is_begun = True
+            if rest is data:
+                self._example = self.incoming if self._learn(data) else None
 
-    def _take_known(self, data: bytes) -> bytes:
-        """Take an answer whose head is known; what is left for the parser."""
-        answer, example = self.incoming, self._example
-        known = example.known if example and not self._head_only else None
-        parted = known.parted(data) if known else None
-        if not (example and parted):
+    def _take_known(self, example: Answer, data: bytes) -> bytes:
+        """Take an answer with the head of another one; what is left for the parser."""
+        parted = example.known.parted(data) if example.known else None
+        if parted is None:
             return data
+        answer = self.incoming
         answer.status, answer.reason = example.status, example.reason
         answer.content_type = example.content_type
         self._keep = True
