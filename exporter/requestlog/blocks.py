@@ -32,6 +32,9 @@ create table columns (id integer primary key, data blob not null);
 create table ids (entry integer primary key);
 """
 
+SUMMARIES = 256
+"""Made at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -72,6 +75,21 @@ def summaries(database: apsw.Connection, where: str, *values: int) -> Iterator[B
     for first, rows, earliest, latest, longest, kinds, attributes in found:
         names = int.from_bytes(kinds, "little"), int.from_bytes(attributes, "little")
         yield Block(first, rows, earliest, latest, longest, *names)
+
+
+def newest_first(database: apsw.Connection, earliest: int, latest: int) -> Iterator[Block]:
+    """Blocks that reach into a time, by the latest of their starts.
+
+    A busy day has a hundred thousand; their summaries are made a few at a time, as they are wanted.
+    """
+    query = "select first from blocks where latest >= ? and earliest <= ? order by latest desc"
+    found: list[Any] = database.execute(query, (earliest, latest)).fetchall()
+    numbers = [first for (first,) in found]
+    for start in range(0, len(numbers), SUMMARIES):
+        wanted = numbers[start : start + SUMMARIES]
+        marks = ",".join(map(str, wanted))
+        by_number = {block.first: block for block in summaries(database, f"first in ({marks})")}
+        yield from (by_number[number] for number in wanted)
 
 
 def read(

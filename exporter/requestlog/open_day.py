@@ -1,7 +1,7 @@
 """A day of the request log, open for reading."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +95,13 @@ class OpenDay:
         return self._selected[1]
 
     def blocks(self, wanted: Filter, latest: int) -> Iterator[Block]:
-        """Those that may hold what is wanted and started until `latest`, in no order."""
+        """Those that may hold what is wanted and started until `latest`, newest first."""
+        found: Iterable[Block]
         if wanted.request_id:
-            found = self._blocks_with(wanted.request_id)
+            with_id = self._blocks_with(wanted.request_id)
+            found = sorted(with_id, key=lambda block: block.latest, reverse=True)
         else:
-            where = "latest >= ? and earliest <= ?"
-            found = blocks.summaries(self.database, where, wanted.earliest, latest)
+            found = blocks.newest_first(self.database, wanted.earliest, latest)
         for block in found:
             is_in_time = block.earliest <= latest and block.first < self.rows
             if is_in_time and self.selection(wanted).may_hold(block):

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
+from heapq import merge
+from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -222,13 +223,8 @@ class _Walk:
     ) -> Iterator[tuple[OpenDay, Block]]:
         """Those of a day's files that may hold what is wanted."""
         latest = wanted.latest if after is None else min(wanted.latest, after.start)
-        found: list[tuple[int, int, OpenDay, Block]] = []
-        for file in files:
-            found += (
-                (block.latest, block.first, file, block) for block in file.blocks(wanted, latest)
-            )
-        found.sort(key=lambda one: one[:2], reverse=True)
-        for _, _, file, block in found:
+        of_each = [zip(repeat(file), file.blocks(wanted, latest)) for file in files]
+        for file, block in merge(*of_each, key=lambda one: one[1].latest, reverse=True):
             stop = block.latest + 1
             # The next page must come further than this one, whatever it has to read again.
             comes_further = self._has_begun and (after is None or stop < after.start)

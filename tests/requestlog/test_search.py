@@ -122,6 +122,17 @@ def test_pages_hold_each_match_once_and_newest_first(
     assert times == sorted(times, reverse=True)
 
 
+def test_summaries_of_blocks_are_made_a_few_at_a_time(
+    written: tuple[Logging, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, records = written
+    monkeypatch.setattr(blocks, "SUMMARIES", 1)
+    found = all_pages(log, Filter(), 100)
+    assert sorted(map(str, ids(found))) == expected(records, lambda _: True)
+    times = [request.start_time for request in found]
+    assert times == sorted(times, reverse=True)
+
+
 @pytest.mark.parametrize("name", FILTERS)
 def test_an_export_holds_the_same_as_the_pages(
     written: tuple[Logging, list[Record]], name: str
