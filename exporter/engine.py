@@ -192,7 +192,13 @@ class Engine:
         self, name: str, tail: c.TailConfig, store: StateStore, kinds: Kinds, metrics: Metrics
     ) -> Feed:
         spec = resolve(tail.format, self.config.formats)
-        decoder = Decoder(spec, kinds, self.config.labels.attributes, tail.timezone)
+        decoder = Decoder(
+            spec,
+            kinds,
+            self.config.labels.attributes,
+            tail.timezone,
+            details=self.config.request_log.enabled,
+        )
         settings = _tail_settings(tail, from_end=has_lost_its_state(store))
         known, share = store.positions(name), self._place.share(name)
         return Feed(TailSource(name, settings, known, metrics.tail, share=share), decoder)

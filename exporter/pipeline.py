@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from exporter.accounting import Accountant
+from exporter.accounting import MOST_EXEMPLARS, Accountant
 from exporter.formats.compile import Decoded, Decoder
 from exporter.ledger import Change, Ledger, PlacedExemplar
 from exporter.logs import error_text
@@ -111,6 +111,7 @@ class Pipeline:
         self._clock = clock
         self._tally = Tally([family.instrument for family in ledger])
         self._lines = {feed.source.name: _Lines() for feed in feeds}
+        self._newest: Decoded | None = None  # Of what is in the tally.
         self._pending: _Pending | None = None
         self._failing: set[str] = set()  # Sources, and places of decoders: each is logged once.
         self._stopping = threading.Event()
@@ -216,6 +217,8 @@ class Pipeline:
 
     def _add(self, feed: Feed, decoded: Decoded, estimate: Numbers | None) -> None:
         self._tally.add(decoded.batch, estimate)
+        if len(decoded.batch):
+            self._newest = decoded
         lines = self._lines[feed.source.name]
         lines.read += decoded.lines
         lines.skipped += decoded.skipped
@@ -224,12 +227,12 @@ class Pipeline:
 
     def _prepared(self) -> _Pending:
         fold = self._accountant.fold(self._tally, self._kinds) if self._tally.records else None
-        newest = self._tally.newest
+        newest, self._newest = self._newest, None
         positions = ((feed.source.name, feed.source.positions()) for feed in self._feeds)
         return _Pending(
             changes=self._ledger.changes(fold.additions) if fold else (),
             positions={name: changed for name, changed in positions if changed},
-            exemplars=self._accountant.exemplars(newest) if newest else (),
+            exemplars=self._accountant.exemplars(newest.newest(MOST_EXEMPLARS)) if newest else (),
             folded=fold.folded if fold else {},
         )
 

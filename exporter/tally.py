@@ -67,7 +67,6 @@ class Tally:
         amounts: shape (kinds or more, AMOUNTS).
         distributions: for each of `DISTRIBUTIONS`, shape (kinds or more, buckets + 2): counts, of
             which the last is +Inf's, and the sum.
-        newest: the last batch that was added.
         records: how many were added.
     """
 
@@ -80,7 +79,6 @@ class Tally:
         """Start anew, at zero."""
         self.amounts = np.zeros((0, AMOUNTS))
         self.distributions = [np.zeros((0, len(bounds) + 2)) for bounds in self._bounds]
-        self.newest: Batch | None = None
         self.records = 0
 
     def touched(self) -> Indices:
@@ -96,7 +94,6 @@ class Tally:
         if not len(batch):
             return
         self._grow(len(batch.kinds))
-        self.newest = batch
         self.records += len(batch)
         kind, numbers = batch.kind, batch.numbers
         traits = batch.kinds.traits_of(kind)

@@ -95,12 +95,12 @@ class Counting:
 
     def commit(self, *batches: Sequence[Record]) -> Mapping[str, int]:
         """Count batches in one commit; what was folded."""
+        newest = None
         for records in batches:
-            batch = a_batch(self.kinds, records)
-            self.tally.add(batch, self.prices.estimate(batch))
+            newest = a_batch(self.kinds, records)
+            self.tally.add(newest, self.prices.estimate(newest))
         fold = self.accountant.fold(self.tally, self.kinds)
         changes = self.ledger.changes(fold.additions)
-        newest = self.tally.newest
         exemplars = self.accountant.exemplars(newest) if newest else ()
         self.store.commit(changes, {})
         self.ledger.publish(changes, exemplars)

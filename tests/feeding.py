@@ -71,7 +71,9 @@ class HeldSource:
 class Feeding:
     """A pipeline over a state directory, as the daemon puts it together."""
 
-    def __init__(self, directory: Path, *sources: HeldSource, **options: Any) -> None:
+    def __init__(
+        self, directory: Path, *sources: HeldSource, details: bool = True, **options: Any
+    ) -> None:
         self.store = StateStore(directory)
         self.ledger = Ledger(INSTRUMENTS, IDENTITY)
         self.ledger.load(self.store.series(INSTRUMENTS))
@@ -80,7 +82,8 @@ class Feeding:
         prices = Prices()
         for source in sources:
             source.resume(self.store.positions(source.name))
-        feeds = [Feed(source, Decoder(resolve("records", {}), self.kinds)) for source in sources]
+        spec = resolve("records", {})
+        feeds = [Feed(source, Decoder(spec, self.kinds, details=details)) for source in sources]
         self.feeds = feeds
         self.pipeline = Pipeline(
             feeds,

@@ -57,9 +57,12 @@ def running(target: Pipeline) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def test_lines_become_series_and_positions(tmp_path: Path, source: HeldSource) -> None:
+@pytest.mark.parametrize("details", [True, False])
+def test_lines_become_series_and_positions(
+    tmp_path: Path, source: HeldSource, details: bool
+) -> None:
     source.blocks = [line(input_tokens=5) * 2, line(input_tokens=7, request_id="a", latency_s=0.1)]
-    with feeding(tmp_path, source) as fed:
+    with feeding(tmp_path, source, details=details) as fed:
         assert fed.pipeline.step() is False
         assert fed.value(TOKENS, gen_ai_token_type="input") == 17
         assert fed.store.positions("gateway") == {"log": b"2"}

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,15 @@ from numpy.typing import NDArray
 
 from exporter.formats import values
 from exporter.formats.json_lines import JsonLines
-from exporter.formats.lines import BAD_VALUE, NO_STATUS, Column, Lines, Rejected, pieces
+from exporter.formats.lines import (
+    BAD_VALUE,
+    NO_STATUS,
+    Column,
+    Lines,
+    Rejected,
+    last_lines,
+    pieces,
+)
 from exporter.formats.readers import Compiler, Keys, RawKey
 from exporter.formats.spec import FormatSpec
 from exporter.formats.text_lines import LogfmtLines, TextLines
@@ -57,12 +66,18 @@ class Decoded:
         lines: all that are not blank; `len(batch) + skipped + rejected.total()`.
         skipped: lines that are no model request.
         rejected: lines that cannot be read, by reason.
+        detailed: makes a batch of so many of the newest lines, if `batch` lacks details.
     """
 
     batch: Batch
     lines: int
     skipped: int
     rejected: Counter[str]
+    detailed: Callable[[int], Batch] | None = None
+
+    def newest(self, count: int) -> Batch:
+        """The newest records, nearly `count` of them at least, with all details."""
+        return self.batch if self.detailed is None else self.detailed(count)
 
 
 class Decoder:
@@ -72,11 +87,20 @@ class Decoder:
         kinds: the table that batches point into, shared by all decoders of a process.
         attributes: names of the extra attributes to read, in order.
         zone: of times in the log that name none.
+        details: whether ids and times of all records are wanted. Without, they are made of the
+            newest only: for series they are of no use, and take a tenth of a line's time.
     """
 
     def __init__(
-        self, spec: FormatSpec, kinds: Kinds, attributes: Sequence[str] = (), zone: tzinfo = UTC
+        self,
+        spec: FormatSpec,
+        kinds: Kinds,
+        attributes: Sequence[str] = (),
+        zone: tzinfo = UTC,
+        *,
+        details: bool = True,
     ) -> None:
+        self._detailed = None if details else Decoder(spec, kinds, attributes, zone)
         self._spec = spec
         self._kinds = kinds
         self._generation = kinds.generation
@@ -85,15 +109,15 @@ class Decoder:
         fields = spec.fields
         self._keys = Keys(compiler)
         self._kind_of = _KindReader(spec, self._keys, attributes)
-        self._request_id = compiler.texts(fields.request_id)
-        self._trace_id = compiler.texts(fields.trace_id)
+        self._request_id = compiler.texts(fields.request_id if details else None)
+        self._trace_id = compiler.texts(fields.trace_id if details else None)
         self._figures = {
             name: compiler.figures(field)
             for name in COLUMN_NAMES
             if (field := getattr(fields, name)) is not None
         }
-        self._start = compiler.instants(fields.start_time)
-        self._end = compiler.instants(fields.end_time)
+        self._start = compiler.instants(fields.start_time if details else None)
+        self._end = compiler.instants(fields.end_time if details else None)
         self._lines = _lines(spec, compiler)
         self._wanted = compiler.wanted
 
@@ -114,7 +138,13 @@ class Decoder:
             kind, figures = kind[kept], {name: figures[name][kept] for name in figures}
             columns = [[column[row] for row in kept.tolist()] for column in columns]
         skipped = lines - len(kind) - rejected.total()
-        return Decoded(self._batch(kind, figures, columns), lines, skipped, rejected)
+        batch = self._batch(kind, figures, columns)
+        detailed = partial(self._detailed.newest, data) if self._detailed else None
+        return Decoded(batch, lines, skipped, rejected, detailed)
+
+    def newest(self, data: bytes, count: int) -> Batch:
+        """The records in the last `count` lines."""
+        return self.decode(last_lines(data, count)).batch
 
     def _read(self, data: bytes, rejected: Counter[str]) -> tuple[int, Sequence[Column]]:
         """How many lines can be read, and the columns of them."""

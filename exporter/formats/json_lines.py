@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter.formats.lines import (
     BAD_VALUE,
@@ -53,7 +54,7 @@ class JsonLines:
         self._extraction = _Extraction(wanted, roots or {}, embedded)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._extraction.line_type)
 
-    def rows(self, data: bytes, rejected: Counter[str]) -> Sequence[Any]:
+    def rows(self, data: memoryview, rejected: Counter[str]) -> Sequence[Any]:
         """See `Lines`."""
         if lines := _lines_that_look_like_objects(data):
             try:
@@ -102,28 +103,29 @@ class JsonLines:
         return self._extraction.columns(rows)
 
 
-def _lines_that_look_like_objects(data: bytes) -> int:
+def _lines_that_look_like_objects(data: memoryview) -> int:
     """How many lines there are, if each begins with { and ends with }, and 0 if one does not.
 
     JSON has no newline within a string, and no } and { side by side within an object or list. So
     where as many objects are found in a block as it has such lines, there is one in each.
     """
-    octets, ends = np.frombuffer(data, np.uint8), _ends_of_lines(data)
+    octets = np.frombuffer(data, np.uint8)
+    ends = _ends_of_lines(data, octets)
     if not len(ends) or ends[-1] != len(data) - 1 or octets[0] != _OPEN:
         return 0
     whole = (octets[ends - 1] == _CLOSE).all() and (octets[ends[:-1] + 1] == _OPEN).all()
     return len(ends) if whole else 0
 
 
-def _ends_of_lines(data: bytes) -> Indices:
+def _ends_of_lines(data: memoryview, octets: NDArray[np.uint8]) -> Indices:
     """Where the newlines are."""
-    end = data.find(b"\n")
-    if end < LONG_LINE:
-        return np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
-    ends = []
+    if (octets[:LONG_LINE] == _NEWLINE).any():
+        return np.flatnonzero(octets == _NEWLINE)
+    ends, lines = [], bytes(data)
+    end = lines.find(b"\n")
     while end >= 0:
         ends.append(end)
-        end = data.find(b"\n", end + 1)
+        end = lines.find(b"\n", end + 1)
     return np.array(ends)
 
 

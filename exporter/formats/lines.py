@@ -60,7 +60,7 @@ class Wanted:
 class Lines(Protocol):
     """Turns blocks of lines into rows, and rows into the columns that were asked for."""
 
-    def rows(self, data: bytes, rejected: Counter[str]) -> Sequence[Any]:
+    def rows(self, data: memoryview, rejected: Counter[str]) -> Sequence[Any]:
         """The lines that can be read, in order; the others are counted in `rejected` by reason."""
         ...
 
@@ -84,10 +84,10 @@ def not_blank(data: bytes) -> Iterator[bytes]:
             yield stripped
 
 
-def one_by_one(data: bytes, row: Callable[[bytes], Any], rejected: Counter[str]) -> list[Any]:
+def one_by_one(data: memoryview, row: Callable[[bytes], Any], rejected: Counter[str]) -> list[Any]:
     """The rows of the lines in `data` that `row` can read; the others are counted by reason."""
     rows = []
-    for line in not_blank(data):
+    for line in not_blank(bytes(data)):
         try:
             rows.append(row(line))
         except Rejected as error:
@@ -95,10 +95,20 @@ def one_by_one(data: bytes, row: Callable[[bytes], Any], rejected: Counter[str])
     return rows
 
 
-def pieces(data: bytes, size: int) -> Iterator[bytes]:
+def last_lines(data: bytes, count: int) -> bytes:
+    """The last lines of some, each of which ends with a newline."""
+    start = len(data)
+    for _ in range(count):
+        start = data.rfind(b"\n", 0, max(start - 1, 0)) + 1
+        if not start:
+            break
+    return data[start:]
+
+
+def pieces(data: bytes, size: int) -> Iterator[memoryview]:
     """The lines in `data`, as many at a time as are in `size` bytes, but one at least."""
-    start = 0
+    view, start = memoryview(data), 0
     while start < len(data):
         end = data.rfind(b"\n", start, start + size) + 1 or data.find(b"\n", start) + 1
-        yield data[start : end or len(data)]
+        yield view[start : end or len(data)]
         start = end or len(data)

@@ -15,7 +15,7 @@ class TextLines:
         self._pattern = re.compile(pattern)
         self._groups = [self._pattern.groupindex[str(column.path[0])] - 1 for column in wanted]
 
-    def rows(self, data: bytes, rejected: Counter[str]) -> Sequence[Any]:
+    def rows(self, data: memoryview, rejected: Counter[str]) -> Sequence[Any]:
         """See `Lines`."""
         return one_by_one(data, self.row, rejected)
 
@@ -43,7 +43,7 @@ class LogfmtLines:
         self._has_pattern = pattern is not None
         self._keys = [str(column.path[0]) for column in wanted]
 
-    def rows(self, data: bytes, rejected: Counter[str]) -> Sequence[Any]:
+    def rows(self, data: memoryview, rejected: Counter[str]) -> Sequence[Any]:
         """See `Lines`."""
         return one_by_one(data, self.row, rejected)
 

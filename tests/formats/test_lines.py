@@ -5,8 +5,9 @@ import pytest
 from exporter.formats import readers
 from exporter.formats.compile import PIECE, Decoder
 from exporter.formats.json_lines import LONG_LINE
+from exporter.formats.lines import last_lines
 from exporter.formats.spec import FormatSpec
-from exporter.record import Kinds
+from exporter.record import Batch, Kinds, Record
 from tests.formats.reading import Line, data, decode, mapping, record, records
 
 PLAIN = mapping("""
@@ -263,3 +264,42 @@ def test_a_block_of_many_pieces_is_read_as_a_whole() -> None:
     assert [each.request_id for each in found] == [line["id"] for line in lines]
     assert [each.latency for each in found[8_999:9_002]] == [9.0, 5.0, 9.002]
     assert found[11_000].latency is None
+
+
+TIMED = mapping("""
+fields:
+  request_id: id
+  trace_id: trace
+  model: model
+  status_code: status
+  start_time: at
+  latency: took
+""")
+
+
+def test_without_details_all_count_the_same_and_only_the_newest_have_them() -> None:
+    lines = [
+        {"id": f"{n}", "trace": f"{n:032x}", "model": "m", "status": 200, "at": 1e9 + n, "took": n}
+        for n in range(1, 1000)
+    ]
+    block = data(*lines[:500], "{", *lines[500:], "", {"id": "last", "status": 0})
+    whole = Decoder(TIMED, Kinds()).decode(block)
+    bare = Decoder(TIMED, Kinds(), details=False).decode(block)
+
+    def counted(batch: Batch) -> list[Record]:
+        return [
+            found._replace(request_id="", trace_id="", start_time=None) for found in batch.records()
+        ]
+
+    assert (bare.lines, bare.skipped, bare.rejected) == (1001, 0, whole.rejected)
+    assert list(bare.batch.records()) == counted(bare.batch) == counted(whole.batch)
+    assert list(bare.newest(3).records()) == list(whole.batch.records())[-1:]
+    assert list(bare.newest(5000).records()) == list(whole.batch.records())
+    assert whole.newest(3) is whole.batch
+
+
+def test_the_last_lines_are_whole() -> None:
+    lines = b"a\nb\n\nc\n"
+    found = [last_lines(lines, count) for count in range(6)]
+    assert found == [b"", b"c\n", b"\nc\n", b"b\n\nc\n", lines, lines]
+    assert last_lines(b"", 1) == b""
