@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DIRECTORY = Path(__file__).with_name("pictures")
 OURS, OTHERS = "#3274d9", "#9aa0a6"
@@ -13,7 +14,7 @@ OURS, OTHERS = "#3274d9", "#9aa0a6"
 
 def bars(name: str, unit: str, values: Mapping[str, float], *, ours: str) -> str:
     """A bar for each contestant; Markdown that shows them."""
-    figure = Figure(figsize=(8, 0.6 + 0.4 * len(values)), layout="constrained")
+    figure = _figure(0.6 + 0.4 * len(values))
     axes = figure.subplots()
     colours = [OURS if contestant.startswith(ours) else OTHERS for contestant in values]
     drawn = axes.barh(list(values), list(values.values()), color=colours)
@@ -27,7 +28,7 @@ def curves(
     name: str, x: tuple[str, Sequence[float]], unit: str, values: Mapping[str, Sequence[float]]
 ) -> str:
     """A curve each, on logarithmic scales; Markdown that shows them."""
-    figure = Figure(figsize=(8, 4 + 0.2 * len(values)), layout="constrained")
+    figure = _figure(4 + 0.2 * len(values))
     axes = figure.subplots()
     label, places = x
     for curve, of_each in values.items():
@@ -42,7 +43,16 @@ def curves(
     return _saved(name, figure, axes, label)
 
 
-def _saved(name: str, figure: Figure, axes: Axes, x_label: str) -> str:
+def _figure(height: float) -> "Figure":
+    # Only now: a contestant's peak memory begins with that of the process that starts it.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(8, height), layout="constrained")
+
+
+def _saved(name: str, figure: "Figure", axes: "Axes", x_label: str) -> str:
+    from matplotlib import rc_context
+
     axes.set_xlabel(x_label)
     axes.spines[["top", "right"]].set_visible(False)
     DIRECTORY.mkdir(exist_ok=True)
