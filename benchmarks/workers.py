@@ -17,7 +17,7 @@ from benchmarks import traffic
 from benchmarks.contest import table
 
 LOGS = 4
-LINES = 250_000
+LINES = 500_000
 ROUNDS = 3
 PORT = 19478
 LIMIT_S = 120.0
