@@ -93,8 +93,8 @@ def parse_all(text: str) -> list[dict[str, object]]:
         YamlError: the top of one is no mapping, or it is no YAML, or has a fault.
     """
     trees = [_tree(root) for _, root in _documents(text) if root.tag != _TAG + "null"]
-    for fault in (fault for tree in trees for fault in tree.faults):
-        raise YamlError(fault.message, fault.position)
+    if faults := [fault for tree in trees for fault in tree.faults]:
+        raise YamlError(faults[0].message, faults[0].position)
     return [tree.value for tree in trees]
 
 

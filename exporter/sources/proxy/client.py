@@ -43,13 +43,13 @@ class Client(Peer):
     """One connection; its requests are answered in their order."""
 
     incoming: Request
+    _example: Request | None
 
     def __init__(self, clients: "Clients") -> None:
         super().__init__(tick_s=clients.limits.head_s / 4)
         self._clients = clients
         self._remote = self._scheme = b""
         self.incoming = self._new_request()
-        self._example: Request | None = None  # Its head may come again.
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._arrived: asyncio.Future[None] | None = None
@@ -176,29 +176,16 @@ class Client(Peer):
         elif not self._mistake:
             request = self.incoming
             if request.is_whole:
-                self._take_next(data)
+                self._take_begin(data, may_be_known=request.keep_alive)
             elif rest := self._take_owed(data) if self._owed_bytes else data:
                 self._read(rest)
             request.wake()  # The parser may be at the next one.
             if self._waiting and not self._is_idle:
                 self._pause_reading()  # One request at a time: others wait in the kernel.
 
-    def _take_next(self, data: bytes) -> None:
-        """Take what comes between two requests, where the parser would read the next one."""
-        rest = data
-        if self._example is not None and self.incoming.keep_alive:
-            rest = self._take_known(self._example, data)
-        if rest:
-            self._read(rest)
-            if rest is data:
-                self._example = self.incoming if self._learn(data) else None
-
-    def _take_known(self, example: Request, data: bytes) -> bytes:
-        """Take a request with the head of another one; what is left for the parser."""
-        parted = example.known.parted(data) if example.known else None
-        if parted is None:
-            return data
-        request = self.incoming = Request(
+    def _follow_example(self) -> None:
+        example = cast(Request, self._example)
+        self.incoming = Request(
             self,
             remote=self._remote,
             scheme=self._scheme,
@@ -207,9 +194,8 @@ class Client(Peer):
             version=example.version,
             keep_alive=example.keep_alive,
         )
-        self._waiting.append(request)
+        self._waiting.append(self.incoming)
         self._wake()
-        return self._begin_known(example, *parted)
 
     def _read(self, data: bytes) -> None:
         try:

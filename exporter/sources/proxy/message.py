@@ -26,8 +26,8 @@ class Message(msgspec.Struct, eq=False):
     """A request or an answer.
 
     Attributes:
-        headers: lower-case name, name and value of each, as they came; of a known head, all but
-            Content-Length.
+        headers: lower-case name, name and value of each, as they came; where a known head
+            came again, Content-Length is that of before.
         found: values by lower-case name; several of one name are joined, as RFC 9110 allows.
         known: its head, if that came before or may come again.
         has_head: all headers are there.

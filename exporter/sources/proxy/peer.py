@@ -40,6 +40,9 @@ class Peer(asyncio.Protocol, ABC):
     incoming: Message
     """What is being read."""
 
+    _example: Message | None = None
+    """A message whose head may come again."""
+
     def __init__(self, tick_s: float) -> None:
         self._tick_s = tick_s
         self.loop = asyncio.get_running_loop()
@@ -167,6 +170,26 @@ class Peer(asyncio.Protocol, ABC):
 
     # Heads that come again.
 
+    def _take_begin(self, data: bytes, *, may_be_known: bool) -> None:
+        """Take the begin of a message, where the parser stands between two."""
+        known = self._example.known if may_be_known and self._example else None
+        parted = known.parted(data) if known else None
+        if parted is None:
+            self._read(data)
+            self._example = self.incoming if self._learn(data) else None
+        else:
+            self._follow_example()
+            if rest := self._begin_known(*parted):
+                self._read(rest)
+
+    @abstractmethod
+    def _read(self, data: bytes) -> None:
+        """Have the parser read what came, and bear what is wrong with it."""
+
+    @abstractmethod
+    def _follow_example(self) -> None:
+        """Let what is being read from now on have the start line of the example."""
+
     def _learn(self, data: bytes) -> bool:
         """Whether the message that has just begun has a head to be known again.
 
@@ -184,14 +207,14 @@ class Peer(asyncio.Protocol, ABC):
         message.known = known_head(message.found, data, message.buffered)
         return message.known is not None
 
-    def _begin_known(self, example: Message, digits: bytes, body: bytes) -> bytes:
-        """What is being read has the head of another message, but for its length.
+    def _begin_known(self, digits: bytes, body: bytes) -> bytes:
+        """What is being read has the headers of the example, but for its length.
 
         Returns:
             What is left behind its body.
         """
         self._heads_unlike = self._unseen_bytes = 0
-        message = self.incoming
+        message, example = self.incoming, cast(Message, self._example)
         message.headers, message.known = example.headers, example.known
         message.found = {**example.found, b"content-length": digits}
         message.has_head = True

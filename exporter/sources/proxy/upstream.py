@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -74,6 +75,7 @@ class Connection(Peer):
     """
 
     incoming: Answer
+    _example: Answer | None
 
     def __init__(self, upstream: "Upstream") -> None:
         super().__init__(upstream.patience.tick)
@@ -81,7 +83,6 @@ class Connection(Peer):
         self._parser = httptools.HttpResponseParser(self)
         self._in_use = self._keep = self._head_only = False
         self.incoming = Answer(self)
-        self._example: Answer | None = None  # Its head may come again.
         self.is_reused = False
 
     # What the exchange asks for.
@@ -136,7 +137,7 @@ class Connection(Peer):
             return
         elif not answer.is_begun:
             answer.is_begun = True
-            self._take_begin(data)
+            self._take_begin(data, may_be_known=not self._head_only)
         elif rest := self._take_owed(data) if self._owed_bytes else data:
             self._read(rest)
         answer.wake()
@@ -145,25 +146,11 @@ class Connection(Peer):
             patience = inf if self._reading_paused else self._upstream.patience.idle
             self._deadline = self.loop.time() + patience
 
-    def _take_begin(self, data: bytes) -> None:
-        rest = data
-        if self._example is not None and not self._head_only:
-            rest = self._take_known(self._example, data)
-        if rest:
-            self._read(rest)
-            if rest is data:
-                self._example = self.incoming if self._learn(data) else None
-
-    def _take_known(self, example: Answer, data: bytes) -> bytes:
-        """Take an answer with the head of another one; what is left for the parser."""
-        parted = example.known.parted(data) if example.known else None
-        if parted is None:
-            return data
-        answer = self.incoming
+    def _follow_example(self) -> None:
+        answer, example = self.incoming, cast(Answer, self._example)
         answer.status, answer.reason = example.status, example.reason
         answer.content_type = example.content_type
         self._keep = True
-        return self._begin_known(example, *parted)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
