@@ -105,12 +105,12 @@ def main() -> None:
         for name in names:
             subprocess.run([sys.executable, "-m", "benchmarks", name, minutes], check=True)
         return
-    for name in names:
-        print(f"measuring {name}", file=sys.stderr)
-        title, measure = benchmarks[name]
-        section = _section(name, title, measure)
-        print(section)
-        replace_section(RESULTS, title, section)
+    (name,) = names
+    print(f"measuring {name}", file=sys.stderr)
+    title, measure = benchmarks[name]
+    section = _section(name, title, measure)
+    print(section)
+    replace_section(RESULTS, title, section)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,17 @@ def test_lines_become_series_and_positions(
         assert [exemplar.request_id for exemplar in shown[0].values()] == ["a"]
 
 
+@pytest.mark.parametrize("details", [True, False])
+def test_a_block_without_requests_takes_no_exemplar_away(
+    tmp_path: Path, source: HeldSource, details: bool
+) -> None:
+    source.blocks = [line(request_id="a", latency_s=0.1), b"no request\n"]
+    with feeding(tmp_path, source, details=details) as fed:
+        fed.pipeline.step()
+        shown = next(f for f in fed.ledger.snapshot() if f.instrument is REQUEST_DURATION).exemplars
+        assert [exemplar.request_id for exemplar in shown[0].values()] == ["a"]
+
+
 def test_a_restart_goes_on_where_the_last_commit_was(tmp_path: Path) -> None:
     blocks = [line(input_tokens=2**n) for n in range(5)]
     for read_before, blocks_there in enumerate(range(1, 6)):
