@@ -165,6 +165,9 @@ class Columns:
 
 COLUMN_NAMES = tuple(field.name for field in fields(Columns))
 
+COUNTED_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "total_tokens")
+"""Those that series are made of: their tokens are told by type."""
+
 TOKEN_COLUMNS = (
     *("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens"),
     "reasoning_output_tokens",

@@ -72,7 +72,8 @@ class Tally:
 
     def __init__(self, instruments: Sequence[v.Instrument]) -> None:
         buckets = {instrument.name: instrument.buckets for instrument in instruments}
-        self._bounds = [np.array(buckets[d.instrument.name]) for d in DISTRIBUTIONS]
+        # Columns, so that comparing one with values gives each bound a row.
+        self._bounds = [np.array([buckets[d.instrument.name]]).T for d in DISTRIBUTIONS]
         self.clear()
 
     def clear(self) -> None:
@@ -136,7 +137,9 @@ class Tally:
             return
         kind, values = kind[known], values[known]
         counts = self.distributions[number]
-        cells = kind * counts.shape[1] + self._bounds[number].searchsorted(values)
+        # Several times as fast as a search among the bounds, whose turns nobody can foresee.
+        bucket = np.sum(values > self._bounds[number], axis=0, dtype=np.int16)
+        cells = kind * counts.shape[1] + bucket
         np.add.at(counts.reshape(-1), cells, 1.0)
         sums = np.bincount(kind, values)
         counts[: len(sums), -1] += sums

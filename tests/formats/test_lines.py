@@ -4,7 +4,7 @@ import pytest
 
 from exporter.formats import readers
 from exporter.formats.compile import PIECE, Decoder
-from exporter.formats.json_lines import LONG_LINE
+from exporter.formats.json_lines import LONG_LINE, JsonLines
 from exporter.formats.lines import last_lines
 from exporter.formats.spec import FormatSpec
 from exporter.record import Batch, Kinds, Record
@@ -127,6 +127,16 @@ def test_a_value_next_to_half_a_character_is_of_the_type_that_it_has_elsewhere()
 
 def test_torn_lines_that_fuse_to_an_object_are_two_rejected_lines() -> None:
     assert rejected('{"id":"a",', '"status":200}') == {"invalid_json": 2}
+
+
+@pytest.mark.parametrize("prompt", ["", "x" * LONG_LINE], ids=["short", "long"])
+def test_good_lines_are_decoded_together_wherever_they_end(
+    prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JsonLines, "row", None)
+    lines = [GOOD.replace('"m"', f'"m{prompt}{"x" * number}"') for number in range(17)]
+
+    assert len(decode(PLAIN, *lines).batch) == 17
 
 
 @pytest.mark.parametrize("prompt", ["", "x" * LONG_LINE], ids=["short", "long"])
