@@ -23,7 +23,7 @@ from exporter.pipeline import MOST_KINDS
 from exporter.record import Kinds
 from exporter.requestlog.files import BACKFILL, day_files
 from exporter.requestlog.log import RequestLogMetrics
-from exporter.requestlog.open_day import DictionaryCache, OpenDay
+from exporter.requestlog.open_day import OpenDay, open_day
 from exporter.store.state import StateStore
 from exporter.tally import Tally
 from exporter.vocabulary import IDENTITY, instruments
@@ -188,11 +188,10 @@ class _Backfill:
 
 def _first_logged(directory: Path) -> float:
     """When the first request started that the daemon has logged, Unix seconds; infinite if none."""
-    days = DictionaryCache()
     first = [
         started
         for name in day_files(directory)
-        if name.part != BACKFILL and (day := days.open(directory, name, None)) is not None
+        if name.part != BACKFILL and (day := open_day(directory, name, None)) is not None
         for started in _starts(day)
     ]
     return min(first, default=math.inf)

@@ -17,7 +17,7 @@ from exporter.errors import StateError
 from exporter.requestlog import blocks
 from exporter.requestlog.columns import BLOCK_ROWS, TEXT_COLUMNS, Rows, joined
 from exporter.requestlog.ids import ROW_MASK, index_entries
-from exporter.requestlog.names import ATTRIBUTES, KINDS, Dictionary
+from exporter.requestlog.names import ATTRIBUTES, KINDS, MOST_REMEMBERED, Dictionary
 
 FORMAT = 1
 """Version of the file format; `docs/request-log.md` describes it."""
@@ -110,13 +110,13 @@ class DayFile:
                 self._set_facts(state=self._state, batch=0)
         elif self._batch > batch:
             self._roll_back(batch)
-        names: list[Any] = self._database.execute(
-            "select * from names order by dictionary, number"
-        ).fetchall()
-        self.dictionaries = [
-            Dictionary(number, (value for dictionary, _, value in names if dictionary == number))
-            for number in (KINDS, ATTRIBUTES)
-        ]
+        self.dictionaries = [self._dictionary(number) for number in (KINDS, ATTRIBUTES)]
+
+    def _dictionary(self, number: int) -> Dictionary:
+        query = "select value, number from names where dictionary = ? order by number desc limit ?"
+        newest: list[Any] = self._database.execute(query, (number, MOST_REMEMBERED)).fetchall()
+        count = newest[0][1] + 1 if newest else 0
+        return Dictionary(number, count, reversed(newest))
 
     def _set_facts(self, **facts: int | str) -> None:
         self._database.executemany("update facts set value = ?2 where name = ?1", facts.items())
@@ -144,14 +144,13 @@ class DayFile:
         with self._database:
             self._add(rows)
             for dictionary in self.dictionaries:
-                new = enumerate(dictionary.names[dictionary.stored :], dictionary.stored)
                 self._database.executemany(
                     "insert into names values (?, ?, ?)",
-                    [(dictionary.number, number, name) for number, name in new],
+                    [(dictionary.number, *name) for name in dictionary.unstored.items()],
                 )
             self._set_facts(batch=batch, rows=before + len(rows), rows_before=before)
         for dictionary in self.dictionaries:
-            dictionary.stored = len(dictionary.names)
+            dictionary.unstored.clear()
         self._batch, self.rows, self._rows_before = batch, before + len(rows), before
 
     def _add(self, rows: Rows) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import numpy as np
@@ -19,7 +19,7 @@ from exporter.requestlog.columns import (
     decoded,
 )
 from exporter.requestlog.ids import lines_with
-from exporter.requestlog.names import LoggedKind
+from exporter.requestlog.names import LoggedKind, Names
 
 T = TypeVar("T")
 
@@ -53,6 +53,12 @@ class Filter:
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     request_id: str = ""
 
+    @property
+    def is_by_kind(self) -> bool:
+        """Whether it depends on the names of a request."""
+        names = (self.models, self.providers, self.operations, self.error_types, self.sources)
+        return any(names) or bool(self.statuses) or self.streamed is not None
+
     def wants_kind(self, kind: LoggedKind) -> bool:
         """Whether the names of a request are looked for."""
         return (
@@ -81,9 +87,10 @@ def _has_status(kind: LoggedKind, status: str) -> bool:
 class _Wanted:
     """Some numbers of a dictionary, as a table to look up and as bits to compare with a block's."""
 
-    def __init__(self, names: Sequence[T], wants: Callable[[T], bool]) -> None:
+    def __init__(self, names: Names[T], wants: Callable[[T], bool] | None) -> None:
+        chosen: Any = True if wants is None else [wants(name) for name in names]
         self.table = np.zeros(1 << 16, np.bool_)
-        self.table[: len(names)] = [wants(name) for name in names]
+        self.table[: len(names)] = chosen
         packed = np.packbits(self.table[: len(names)], bitorder="little")
         self.bits = int.from_bytes(packed.tobytes(), "little")
 
@@ -96,10 +103,10 @@ class Selection:
     """
 
     def __init__(
-        self, wanted: Filter, kinds: Sequence[LoggedKind], attributes: Sequence[Mapping[str, str]]
+        self, wanted: Filter, kinds: Names[LoggedKind], attributes: Names[dict[str, str]]
     ) -> None:
         self._wanted = wanted
-        self._kinds = _Wanted(kinds, wanted.wants_kind)
+        self._kinds = _Wanted(kinds, wanted.wants_kind if wanted.is_by_kind else None)
         self.kinds = self._kinds.table
         self._attributes = (
             _Wanted(attributes, wanted.wants_attributes) if wanted.attributes else None

@@ -1,9 +1,7 @@
 """A day of the request log, open for reading."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,16 +17,8 @@ from exporter.requestlog.day import BUSY_TIMEOUT_MS, FORMAT
 from exporter.requestlog.files import DayName
 from exporter.requestlog.filter import Filter, Selection
 from exporter.requestlog.ids import ROW_MASK, index_range
-from exporter.requestlog.names import ATTRIBUTES, KINDS, LoggedKind
+from exporter.requestlog.names import ATTRIBUTES, KINDS, Names, logged_attributes, logged_kind
 from exporter.requestlog.table import Table, table
-
-
-@dataclass(frozen=True, slots=True)
-class _Dictionaries:
-    """Names of a day by number; a file's only grow, so what was read stays right."""
-
-    kinds: tuple[LoggedKind, ...] = ()
-    attributes: tuple[dict[str, str], ...] = ()
 
 
 class OpenDay:
@@ -45,7 +35,6 @@ class OpenDay:
         name: DayName,
         database: apsw.Connection,
         published: int | None,
-        known: _Dictionaries,
     ) -> None:
         self.name = name
         self.database = database
@@ -56,15 +45,8 @@ class OpenDay:
             is_shown = published is None or facts["batch"] <= published
             self.rows: int = facts["rows"] if is_shown else facts["rows_before"]
             self.indexed: int = facts["indexed"]
-            kinds = self._names(KINDS, len(known.kinds))
-            attributes = self._names(ATTRIBUTES, len(known.attributes))
-        self.kinds = (*known.kinds, *(LoggedKind(*json.loads(text)) for text in kinds))
-        self.attributes = (*known.attributes, *(json.loads(text) for text in attributes))
-
-    def _names(self, dictionary: int, known: int) -> list[str]:
-        query = "select value from names where dictionary = ? and number >= ? order by number"
-        found: list[Any] = self.database.execute(query, (dictionary, known)).fetchall()
-        return [text for (text,) in found]
+            self.kinds = Names(database, KINDS, logged_kind)
+            self.attributes = Names(database, ATTRIBUTES, logged_attributes)
 
     def __enter__(self) -> Self:
         self.database.__enter__()
@@ -145,37 +127,29 @@ class OpenDay:
         return np.bincount(kinds, minlength=len(self.kinds))
 
 
-class DictionaryCache:
-    """Opens days, and remembers their dictionaries: to parse them costs more than all the rest."""
+def open_day(directory: Path, name: DayName, published: int | None) -> OpenDay | None:
+    """A day's file; None if it is gone, or not made yet.
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[DayName, int], _Dictionaries] = {}
-
-    def open(self, directory: Path, name: DayName, published: int | None) -> OpenDay | None:
-        """A day's file; None if it is gone, or not made yet.
-
-        Raises:
-            StateError: it is of another format.
-            apsw.Error: it cannot be read.
-        """
-        path = name.path(directory)
-        try:
-            key = name, path.stat().st_ino
-            database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        except (FileNotFoundError, apsw.CantOpenError):
-            self._known = {k: v for k, v in self._known.items() if k[0] != name}
-            return None
-        try:
-            database.set_busy_timeout(BUSY_TIMEOUT_MS)
-            version = database.pragma("user_version")
-            if version == 0:
-                database.close()
-                return None
-            if version != FORMAT:
-                raise StateError(f"{path}: a request log of format {version}, not {FORMAT}")
-            day = OpenDay(name, database, published, self._known.get(key, _Dictionaries()))
-        except BaseException:
+    Raises:
+        StateError: it is of another format.
+        apsw.Error: it cannot be read.
+    """
+    path = name.path(directory)
+    if not path.exists():
+        return None
+    try:
+        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.CantOpenError:
+        return None
+    try:
+        database.set_busy_timeout(BUSY_TIMEOUT_MS)
+        version = database.pragma("user_version")
+        if version == 0:
             database.close()
-            raise
-        self._known[key] = _Dictionaries(day.kinds, day.attributes)
-        return day
+            return None
+        if version != FORMAT:
+            raise StateError(f"{path}: a request log of format {version}, not {FORMAT}")
+        return OpenDay(name, database, published)
+    except BaseException:
+        database.close()
+        raise

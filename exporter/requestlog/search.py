@@ -22,7 +22,7 @@ from exporter.requestlog.blocks import Block
 from exporter.requestlog.files import DayName, day_files, day_name, day_of
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.names import LoggedKind
-from exporter.requestlog.open_day import DictionaryCache, OpenDay
+from exporter.requestlog.open_day import OpenDay, open_day
 from exporter.requestlog.request import LoggedRequest
 from exporter.requestlog.table import Table
 
@@ -79,11 +79,10 @@ class RequestSearch:
     def __init__(self, directory: Path, published: Published = lambda _: None) -> None:
         self._directory = directory
         self._published = published
-        self._dictionaries = DictionaryCache()
 
     def _open(self, name: DayName) -> OpenDay | None:
         """A day's file; None if it is gone, or not made yet."""
-        return self._dictionaries.open(self._directory, name, self._published(name.part))
+        return open_day(self._directory, name, self._published(name.part))
 
     def _days(self, wanted: Filter) -> Iterator[tuple[date, list[DayName]]]:
         """Days that the filter reaches into with their files, newest first."""
@@ -142,9 +141,11 @@ class RequestSearch:
                 totals = {file.name: np.zeros(len(file.kinds), np.int64) for file in opened}
                 for file, block in walk.blocks(opened, wanted, None):
                     totals[file.name] += file.count(block, wanted)
-            for file in opened:
-                for number in np.flatnonzero(totals[file.name]).tolist():
-                    counted[file.kinds[number]] += int(totals[file.name][number])
+                for file in opened:
+                    numbers = np.flatnonzero(totals[file.name])
+                    requests = totals[file.name][numbers].tolist()
+                    for kind, number in zip(file.kinds.at(numbers), requests, strict=True):
+                        counted[kind] += number
             if walk.stopped_at is not None:
                 return Counts(counted, walk.stopped_at)
         return Counts(counted, wanted.earliest)

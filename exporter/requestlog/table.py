@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from exporter.record import Indices
 from exporter.requestlog.columns import NUMBER_COLUMNS, START_TIME, Rows, Stored
-from exporter.requestlog.names import LoggedKind
+from exporter.requestlog.names import LoggedKind, Names
 from exporter.requestlog.request import FIELDS, LoggedRequest
 
 _STEPS_SHOWN = {"time_to_first_token": 100.0, "latency": 100.0, "upstream_time": 100.0}
@@ -113,8 +113,8 @@ def table(
     places: Indices,
     first: int,
     file: str,
-    kinds: Sequence[LoggedKind],
-    attributes: Sequence[dict[str, str]],
+    kinds: Names[LoggedKind],
+    attributes: Names[dict[str, str]],
 ) -> Table:
     """Some rows of a block.
 
@@ -134,8 +134,8 @@ def table(
                 chosen if steps == 1 else chosen / steps, chosen == column.unknown
             )
     present, numbers = np.unique(rows.kinds[places], return_inverse=True)
-    known = [kinds[number] for number in present.tolist()]
-    for name, values in zip(LoggedKind._fields, zip(*known, strict=True), strict=True):
+    named = zip(*kinds.at(present), strict=True)
+    for name, values in zip(LoggedKind._fields, named, strict=True):
         columns[name] = Named([None if value == "" else value for value in values], numbers)
     for name in ("request_id", "trace_id"):
         texts = rows.texts.get(name)
@@ -144,7 +144,7 @@ def table(
         else:
             columns[name] = Texts([texts[row] or None for row in places.tolist()])
     present, numbers = np.unique(rows.attributes[places], return_inverse=True)
-    columns["attributes"] = Named([attributes[number] for number in present], numbers)
+    columns["attributes"] = Named(attributes.at(present), numbers)
     columns["key"] = Texts([f"{file}:{row}" for row in (places + first).tolist()])
     return Table(rows.number(START_TIME)[places].astype(np.int64), columns)
 

@@ -1,5 +1,6 @@
 """What is kept: across crashes, days, damage and limits."""
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,36 @@ def test_more_kinds_than_a_dictionary_has_room_for_are_other(
     log.write(a_request("6", model="model-6"), a_request("7", model="model-1"))
     models = {r.request_id: r.model for r in log.search.page(Filter(), 10).requests}
     assert (models["6"], models["7"]) == ("other", "model-1")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_name_that_was_forgotten_is_a_name_like_any_other_when_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    for module in (names, day):
+        monkeypatch.setattr(module, "MOST_REMEMBERED", 2)
+    log = Logging(tmp_path)
+    log.write(*[a_request(f"{n}", model=f"model-{n}") for n in range(5)])
+    log.kinds.clear()
+    if restarts:
+        log.restart()
+    log.write(a_request("5", model="model-0"), a_request("6", model="model-4"))
+
+    assert ids(log.search.page(Filter(models=["model-0"]), 9).requests) == ["5", "0"]
+    counted = log.search.counts(Filter()).kinds
+    assert {kind.model: requests for kind, requests in counted.items()} == {
+        "model-0": 2, "model-1": 1, "model-2": 1, "model-3": 1, "model-4": 2
+    }  # fmt: skip
+    assert _names(tmp_path) == [0, 1, 2, 3, 4, 0]
+
+
+def _names(directory: Path) -> list[int]:
+    """Numbers of the models that a day's kinds have, in the order of its dictionary."""
+    database = apsw.Connection(str(directory / f"{day_text()}.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    query = "select value from names where dictionary = 0 order by number"
+    found = [json.loads(text)[0] for (text,) in database.execute(query)]
+    database.close()
+    return [int(model.removeprefix("model-")) for model in found]
 
 
 @pytest.mark.fault("damaged day of the request log")

@@ -5,12 +5,13 @@ requests are appended to days that have passed. Days are sent from the oldest on
 in which its requests were logged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 
 from exporter.export.otlp.memory import Memory
@@ -18,7 +19,7 @@ from exporter.requestlog import blocks
 from exporter.requestlog.columns import Rows
 from exporter.requestlog.files import BACKFILL, DayName, day_files, day_name
 from exporter.requestlog.names import LoggedKind
-from exporter.requestlog.open_day import DictionaryCache, OpenDay
+from exporter.requestlog.open_day import OpenDay, open_day
 from exporter.requestlog.search import Published
 
 log = structlog.get_logger(__name__)
@@ -38,14 +39,14 @@ class Piece:
 
     Attributes:
         first: number of the first one.
-        kinds, attributes: the day's dictionaries.
+        kinds, attributes: the names of the rows, by their numbers.
     """
 
     day: DayName
     first: int
     rows: Rows
-    kinds: Sequence[LoggedKind]
-    attributes: Sequence[dict[str, str]]
+    kinds: Mapping[int, LoggedKind]
+    attributes: Mapping[int, dict[str, str]]
 
 
 class Backlog:
@@ -62,7 +63,6 @@ class Backlog:
         self._directory = directory
         self._published = published
         self._memory = memory
-        self._days = DictionaryCache()
         self._settled: dict[DayName, tuple[int, ...]] = {}
         self._ends: dict[DayName, int] = {}
         known = memory.read()
@@ -152,7 +152,7 @@ class Backlog:
         return tuple(found)
 
     def _open(self, name: DayName) -> OpenDay | None:
-        return self._days.open(self._directory, name, self._published(name.part))
+        return open_day(self._directory, name, self._published(name.part))
 
     def _forget_deleted(self, names: Sequence[DayName]) -> None:
         for name in self._ends.keys() | self._cursors.keys():
@@ -174,7 +174,14 @@ def _piece(day: OpenDay, first: int, end: int) -> Piece:
     if block is None or block.end <= first:
         raise ValueError(f"{day.name}: row {first} is in no block")
     rows = blocks.rows_of(day.database, block)[first - block.first : end - block.first]
-    return Piece(day.name, first, rows, day.kinds, day.attributes)
+    kinds, attributes = np.unique(rows.kinds), np.unique(rows.attributes)
+    return Piece(
+        day.name,
+        first,
+        rows,
+        dict(zip(kinds.tolist(), day.kinds.at(kinds), strict=True)),
+        dict(zip(attributes.tolist(), day.attributes.at(attributes), strict=True)),
+    )
 
 
 def _rows_written(day: OpenDay) -> int:
