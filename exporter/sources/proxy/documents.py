@@ -69,9 +69,9 @@ class Delta(msgspec.Struct, gc=False):
     stop_reason: str | None = None
 
     @property
-    def is_output(self) -> bool:
-        """Whether there is anything of the model's in it."""
-        return bool(
+    def output(self) -> Any:
+        """What of the model's is in it, by the first name that has something."""
+        return (
             self.content
             or self.text
             or self.reasoning_content

@@ -21,6 +21,11 @@ class EventStream:
         self._after_cr = False
         self._begun = False
 
+    @property
+    def is_between(self) -> bool:
+        """Whether no line and no event has begun that is not whole."""
+        return not (self._size or self._rest_size)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that end in these bytes."""
         if self._after_cr and data:

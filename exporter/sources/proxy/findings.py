@@ -118,7 +118,7 @@ class Findings(msgspec.Struct, eq=False, gc=False):
     def _take_choice(self, choice: Choice) -> None:
         if not self.has_output:
             part = choice.delta or choice.message
-            self.has_output = bool(choice.text or (part and part.is_output))
+            self.has_output = bool(choice.text or (part and part.output))
         if choice.finish_reason is not None:
             self._take_reason(choice.finish_reason)
 
@@ -126,7 +126,7 @@ class Findings(msgspec.Struct, eq=False, gc=False):
         """An event that says what it is: all but those of chat completions do."""
         delta = document.delta
         if isinstance(delta, Delta):
-            self.has_output = self.has_output or delta.is_output
+            self.has_output = bool(self.has_output or delta.output)
             self._take_reason(delta.stop_reason)
         elif delta or type_ in ("speech.audio.delta", "image_generation.partial_image"):
             self.has_output = True

@@ -1,0 +1,138 @@
+"""Events that tell nothing new: what is passed over would not have changed the record."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from exporter.record import Record
+from exporter.sources.proxy.apis import Asked, api_of
+from exporter.sources.proxy.documents import decode_answer
+from exporter.sources.proxy.findings import Findings
+from exporter.sources.proxy.known_event import KnownEvent, known_event
+from exporter.sources.proxy.observation import UNHURRIED, Caller, Observation
+
+CHAT = b'data: {"model":"m","choices":[{"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+SHAPES = [
+    CHAT,
+    CHAT.replace(b'"m"', b'"n"'),
+    CHAT.replace(b"content", b"reasoning_content"),
+    CHAT.replace(b'"m"', b'"%b"', 1).replace(b'"%b"}', b'"x"}'),
+    CHAT.replace(b"null", b'"%b"').replace(b'"%b"}', b'"x"}', 1),
+    CHAT.replace(b'"content"', b'"role":"a","content"'),
+    CHAT.replace(b"}]", b'},{"delta":{"content":"x"}}]'),
+    CHAT.replace(b'"content"', b'"content":"x","content"'),
+    CHAT.replace(b'"%b"', b'"%b","content":"x"'),
+    CHAT.replace(b"null}]", b'null}],"usage":{"prompt_tokens":1}'),
+    CHAT.replace(b"null}]", b'"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":3}'),
+    CHAT.replace(b'"finish', b'"x":"\\u0061","finish'),
+    CHAT.replace(b"\n", b"\r\n"),
+    CHAT.replace(b"data: ", b"id: 1\ndata:"),
+    b'data: {"choices":[{"text":"%b"}]}\n\n',
+    b'event: x\ndata: {"type":"content_block_delta","delta":{"type":"a","text":"%b"}}\n\n',
+    b'data: {"type":"response.output_text.delta","delta":"%b"}\n\n',
+    b'data: {"type":"error","error":{"type":"%b"}}\n\n',
+    b'data: {"usage":{"prompt_tokens":4,"prompt_tokens_details":{"cached_tokens":1}}}\n\n',
+    b": %b\n\n",
+    b"data: [DONE]\n\n",
+    b"\n",
+]
+TEXTS = [
+    *(b"hi", b" you", b"a", b"m", b"content", b"x", b"", b",", b":", b"\\n", b'\\"', b"\\\\"),
+    *("äé".encode(), "词".encode(), "\U0001f600".encode(), b"\\u00e4", b"\\ud83d\\ude00"),
+    *(b"\\ud83d", b"\xff", b"\xc3", b"\xa4", b"\xed\xa0\x80", b"\xc0\xaf", b"\x01", b"\x7f"),
+    *(b'"', b"\\", b"\\x", b"\n", b"\r", b'","x":"', b'"},"finish_reason":"length","x":{"y":"'),
+    *(b"stop", b"overloaded", b"null", b"some other text"),
+]
+
+
+def observed(parts: Sequence[bytes], gathered: int = UNHURRIED) -> tuple[Record, int]:
+    """The record of a stream, and how much of it could not be looked into."""
+    caller = Caller("id", "", "openai", 1_790_000_000.0, ())
+    seen = Observation(Asked(api_of("POST", "/v1/chat/completions")), caller, 1 << 20)
+    seen.take_head(200, b"text/event-stream", b"")
+    with patch("exporter.sources.proxy.observation.UNHURRIED", gathered):
+        for number, part in enumerate(parts, 1):
+            seen.take_part(part, number / 10)
+    return seen.end("whole", len(parts) + 1.0), seen.unparsed
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Runs of one shape, mostly an event in each part, sometimes cut or joined."""
+    events: list[bytes] = []
+    for shape in draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=4)):
+        texts = draw(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=6))
+        events += [shape.replace(b"%b", text) for text in texts]
+    if draw(st.sampled_from([True, True, False])):
+        return events
+    stream = b"".join(events)
+    cuts = draw(st.lists(st.integers(0, len(stream)), max_size=6))
+    return [stream[a:b] for a, b in pairwise([0, *sorted(cuts), len(stream)])]
+
+
+def chat(*texts: bytes) -> list[bytes]:
+    return [CHAT % text for text in texts]
+
+
+@example([*chat(b"a", b"b", b"c"), SHAPES[1] % b"d", *chat(b"e")], 0)
+@example([CHAT % text + b"data: 1\n" for text in (b"a", b"b", b"c")], 0)
+@example([CHAT % text + b"data: 1" for text in (b"a", b"b", b"c")], 0)
+@example(chat(b"a", b"b", b"\xff", b"c"), UNHURRIED)
+@example(chat(b"a", b"b", b"\\ud83d", b"c"), UNHURRIED)
+@example(chat(b"a", b"b", b"\x01", b"c"), UNHURRIED)
+@example([SHAPES[4] % b"null", SHAPES[4] % b"null", SHAPES[4] % b"stop"], 0)
+@given(streams(), st.sampled_from([0, 100, 300, UNHURRIED]))
+@settings(max_examples=300)
+def test_a_record_is_the_same_whether_events_are_passed_over(
+    parts: list[bytes], gathered: int
+) -> None:
+    seen = observed(parts, gathered)
+    with patch("exporter.sources.proxy.observation.known_event", return_value=None):
+        assert seen == observed(parts, gathered)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        CHAT,
+        CHAT.replace(b"\n", b"\r\n"),
+        CHAT.replace(b"data: ", b"id: 1\ndata:"),
+        CHAT.replace(b"content", b"reasoning_content"),
+        b'data: {"choices":[{"text":"%b"}]}\n\n',
+        b'event: x\ndata: {"type":"content_block_delta","delta":{"type":"a","text":"%b"}}\n\n',
+        b'data: {"type":"response.output_text.delta","delta":"%b"}\n\n',
+    ],
+)
+def test_what_comes_again_with_another_text_is_not_parsed(shape: bytes) -> None:
+    texts = [b"one", b" two", *TEXTS[:15] * 20]
+    with patch("exporter.sources.proxy.observation.decode_answer", wraps=decode_answer) as decode:
+        observed([shape % text for text in texts])
+    assert decode.call_count == 2
+
+
+def known(event: bytes) -> KnownEvent | None:
+    """What is known of an event that was taken in."""
+    findings = Findings()
+    findings.take(decode_answer(event.removeprefix(b"data: ")))
+    return known_event(event, findings)
+
+
+@pytest.mark.parametrize(
+    "text", [b"model", b":", b",", b"", b"m", b"some other text", b"some oth\\u0065r text"]
+)
+def test_an_event_is_not_known_where_the_place_of_its_text_is_not_plain(text: bytes) -> None:
+    assert known(CHAT % b"plain") is not None
+    assert known(CHAT % text) is None
+
+
+def test_two_events_are_not_known_as_one() -> None:
+    assert known_event(CHAT % b"a" + CHAT % b"b", Findings(has_output=True, model="m")) is None
+
+
+def test_an_event_that_tells_more_is_not_known() -> None:
+    assert known_event(CHAT % b"a", Findings(has_output=True, model="m")) is not None
+    assert known_event(CHAT % b"a", Findings(has_output=True, model="n")) is None
