@@ -78,25 +78,34 @@ APIS: tuple[tuple[str, Api], ...] = (
     (_AIGC, Api("dashscope", "image_generation")),
     (r"/services/audio/asr/", Api("dashscope", "transcription")),
     (r"/services/audio/tts/", Api("dashscope", "speech")),
-    (r"/services/audio/.*translat", Api("dashscope", "translation")),
+    (r"\A(?>.*?/services/audio/).*translat", Api("dashscope", "translation")),
 )
-"""Ends or parts of paths, of which the first that is found counts."""
+"""Ends or parts of paths, of which the first that is found counts. None takes longer than in
+proportion to the path, whatever a client has put together."""
 
 SPEECH = Api("dashscope", "speech")
 
 _TASK_PATH = re.compile(r"/api/v1/tasks/([\w-]{1,128})$")
 _PATTERNS = tuple((re.compile(pattern), api) for pattern, api in APIS)
-_MODEL_PART = re.compile(
-    rb'name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,256})\r\n', re.IGNORECASE
-)
+_MODEL_PART = re.compile(rb'name="model"\r\n(?:[^\r\n]{1,256}\r\n){0,4}+\r\n([^\r\n]{1,256})\r\n')
+"""A form's part with a few more headers at most: a form that begins such a part again and again
+would else be gone through from each of them to its end."""
 
 PATH_CLASSES = ("models", "files", "batches", "assistants", "threads", "fine_tuning", "uploads")
 """Paths of which it is told how many went through uncounted; `other` are the rest."""
 
 
-@lru_cache(maxsize=1024)
+LONGEST_REMEMBERED = 256
+"""Characters of a path whose API is remembered; a client's may have 60,000."""
+
+
 def api_of(method: str, path: str) -> Api:
     """The API that a path, without its query, belongs to."""
+    look_up = _remembered if len(path) <= LONGEST_REMEMBERED else _looked_up
+    return look_up(method, path)
+
+
+def _looked_up(method: str, path: str) -> Api:
     if method == "POST":
         for pattern, api in _PATTERNS:
             if pattern.search(path):
@@ -106,6 +115,9 @@ def api_of(method: str, path: str) -> Api:
     if path.endswith("/messages") or "/v1/messages/" in path:
         return PASSED["anthropic"]
     return PASSED["dashscope" if "/api/v1/" in path else "openai"]
+
+
+_remembered = lru_cache(maxsize=1024)(_looked_up)
 
 
 def session_of(path: str) -> Api:

@@ -1,13 +1,16 @@
 """What the APIs' requests and answers tell, each in its own shape."""
 
 import json
+import time
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from exporter.record import Record
-from exporter.sources.proxy.apis import Asked, api_of, path_class
+from exporter.sources.proxy.apis import Asked, api_of, asked, path_class
 from exporter.sources.proxy.observation import Caller, Ending, Observation
 
 CHAT, LEGACY, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
@@ -16,6 +19,7 @@ AIGC = "/api/v1/services/aigc"
 QWEN = f"{AIGC}/text-generation/generation"
 CALLER = Caller("id", "", "openai", 1_790_000_000.0, ())
 EVENT_STREAM = b"text/event-stream"
+SPOKEN = api_of("POST", "/v1/audio/transcriptions")
 
 
 def observed(
@@ -312,6 +316,7 @@ def test_dashscopes_stream_goes_on_while_its_finish_reason_is_null_in_quotes() -
         (f"{AIGC}/video-generation/video-synthesis", "video_generation"),
         ("/api/v1/services/audio/asr/transcription", "transcription"),
         ("/api/v1/services/audio/tts/synthesis", "speech"),
+        ("/api/v1/services/audio/speech-translation", "translation"),
         ("/api/v1/services/embeddings/text-embedding/text-embedding", "embeddings"),
     ],
 )
@@ -333,6 +338,15 @@ def test_each_path_has_its_operation(path: str, operation: str) -> None:
 )
 def test_what_is_no_model_request_goes_through_uncounted(method: str, path: str) -> None:
     assert not api_of(method, path).is_known
+
+
+def test_long_paths_are_not_remembered() -> None:
+    tracemalloc.start()
+    for number in range(300):
+        assert not api_of("POST", f"/{number}/" + "x" * 50_000).is_known
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 def test_path_classes_are_few() -> None:
@@ -416,6 +430,31 @@ def test_the_model_is_found_in_a_form() -> None:
         "/v1/audio/transcriptions", form, answer={"text": "x"}, content_type=b"multipart/form-data"
     )
     assert record.kind.model == "whisper-1"
+
+
+def test_the_model_is_found_behind_headers_of_its_part() -> None:
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="model"\r\n'
+        b"Content-Type: text/plain\r\nContent-Length: 9\r\n\r\nwhisper-1\r\n--x--\r\n"
+    )
+    record = observed(
+        "/v1/audio/transcriptions", form, answer={"text": "x"}, content_type=b"multipart/form-data"
+    )
+    assert record.kind.model == "whisper-1"
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda: asked(SPOKEN, b'name="model"\r\n' * 10_000, b"multipart/form-data"),
+        lambda: api_of("POST", "/services/audio/" * 40_000),
+    ],
+    ids=["a part that begins again and again", "a path of places"],
+)
+def test_what_a_client_repeats_takes_no_time(look: Callable[[], object]) -> None:
+    began = time.thread_time()
+    look()
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(
