@@ -31,7 +31,9 @@ class TextLines:
         return [[row[group] for row in rows] for group in self._groups]
 
 
-_PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|\S*)')
+_PAIR = re.compile(r'(?<![^\s="])([^\s="]++)=("(?:[^"\\]|\\.)*+"|\S*)')
+"""A key is looked for where it may begin and nowhere in it: a long word is gone through once."""
+
 _ESCAPED = re.compile(r"\\(.)")
 
 

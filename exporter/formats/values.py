@@ -31,6 +31,9 @@ SECONDS = {
 
 _WITH_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|min|m|h)")
 
+LONGEST_DURATION = 64
+"""Characters of a text that can be a duration with its units."""
+
 
 def name(value: object) -> str:
     """A value as text of bounded length."""
@@ -120,7 +123,9 @@ def _figure(value: object, scale: float, absent: AbsentValues) -> float:
         return nan
     if figure == figure:
         return scaled(figure, scale)
-    parts = _WITH_UNIT.findall(value) if isinstance(value, str) else []
+    if not isinstance(value, str) or len(value) > LONGEST_DURATION:
+        return inf
+    parts = _WITH_UNIT.findall(value)
     if parts and "".join(map("".join, parts)) == value:
         return sum(scaled(float(number), SECONDS[unit]) for number, unit in parts)
     return inf

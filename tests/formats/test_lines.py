@@ -1,5 +1,7 @@
 """Lines that are not as they should be; F3 and F4 of the list of what goes wrong with logs."""
 
+import time
+
 import pytest
 
 from exporter.formats import readers
@@ -180,6 +182,19 @@ def test_a_line_without_pairs_is_rejected_where_no_pattern_says_what_else_there_
     pairs = mapping("lines: logfmt\nfields: {status_code: status}")
 
     assert decode(pairs, "status=200", "Starting up").rejected == {"no_match": 1}
+
+
+@pytest.mark.parametrize(
+    ("spec", "line", "reason"),
+    [
+        (mapping("lines: logfmt\nfields: {status_code: status}"), "x" * 40_000, "no_match"),
+        (PLAIN, '{"status":200,"took":"' + "1" * 10_000 + 'x"}', "bad_value"),
+    ],
+)
+def test_a_long_word_is_rejected_in_no_time(spec: FormatSpec, line: str, reason: str) -> None:
+    began = time.thread_time()
+    assert decode(spec, line).rejected == {reason: 1}
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize("character", ["x", "\N{SNOWMAN}"])
