@@ -138,6 +138,7 @@ class Pipeline:
             except OSError as error:
                 retry_s = min(LONGEST_RETRY_S, max(2 * retry_s, 0.25))
                 self._commit_failed(error)
+                self._give_room()
                 self._stopping.wait(retry_s)
             else:
                 self._arrived.wait(wait_s)
@@ -190,10 +191,10 @@ class Pipeline:
                 break
         return size
 
-    def _told_by(self, feed: Feed) -> Iterator[bytes | Decoded]:
+    def _told_by(self, feed: Feed, budget: int = READ_BUDGET) -> Iterator[bytes | Decoded]:
         """What a source has until it has no more, or fails; the other sources go on."""
         try:
-            yield from feed.source.read(READ_BUDGET)
+            yield from feed.source.read(budget)
             self._failing.discard(feed.source.name)
         except Exception as error:
             self._source_failed(feed, error)
@@ -268,6 +269,14 @@ class Pipeline:
         if self.commit_error is None:
             log.error("commit failed: nothing more is read until it succeeds", error=str(error))
         self.commit_error = str(error)
+
+    def _give_room(self) -> None:
+        """Let go of what must not be held for ever: commits may fail because the disk is full."""
+        for feed in self._feeds:
+            for _ in self._told_by(feed, 0):
+                raise TypeError(f"source {feed.source.name} tells of what was not asked for")
+        if self._request_log is not None:
+            self._request_log.give_room()
 
     def _source_failed(self, feed: Feed, error: Exception) -> None:
         self._metrics.source_failures.labels(feed.source.name).inc()

@@ -31,7 +31,7 @@ class HeldSource:
 
     Attributes:
         blocks: the log, to be appended to.
-        reads: how often it was asked.
+        budgets: with which it was asked.
         durable: the position that it was told of.
         failure: what the next reading raises once the blocks are read, None for nothing.
     """
@@ -39,17 +39,22 @@ class HeldSource:
     def __init__(self, name: str, blocks: Sequence[bytes] = ()) -> None:
         self.name = name
         self.blocks = list(blocks)
-        self.reads = 0
+        self.budgets: list[int] = []
         self.durable = 0
         self.failure: Exception | None = None
         self._read_to = 0
+
+    @property
+    def reads(self) -> int:
+        """How often it was asked."""
+        return len(self.budgets)
 
     def resume(self, known: Mapping[str, bytes]) -> None:
         """Go on where a state says."""
         self._read_to = self.durable = int(known.get("log", b"0"))
 
     def read(self, budget: int) -> Iterator[bytes]:
-        self.reads += 1
+        self.budgets.append(budget)
         while self._read_to < len(self.blocks) and budget > 0:
             data = self.blocks[self._read_to]
             self._read_to += 1

@@ -175,6 +175,22 @@ def test_a_running_pipeline_recovers_by_itself(tmp_path: Path, source: HeldSourc
         assert fed.pipeline.commit_error is None
 
 
+@pytest.mark.fault("full disk")
+def test_while_commits_fail_sources_let_go_of_what_holds_the_disk(
+    tmp_path: Path, source: HeldSource
+) -> None:
+    source.blocks = [line(input_tokens=5)]
+    with feeding(tmp_path, source) as fed:
+        with locked(tmp_path), running(fed.pipeline):
+            wait_until(lambda: source.budgets[-1] == 0)
+            source.blocks.append(line(input_tokens=7))
+            wait_until(lambda: source.budgets.count(0) == 2)
+            assert len(source.budgets) == 3
+        fed.pipeline.step()
+        fed.pipeline.step()
+        assert fed.value(TOKENS) == 12
+
+
 def test_a_pipeline_that_stops_commits_what_is_there(tmp_path: Path, source: HeldSource) -> None:
     with feeding(tmp_path, source, poll_interval_s=60) as fed:
         with running(fed.pipeline):

@@ -275,19 +275,22 @@ class RequestLog:
 
     def tend(self) -> None:
         """A little of the work that can wait: indexes of ids, days to let go of, retention."""
-        try:
-            for open_day in self._days.values():
-                open_day.file.shorten_log()
-            self._index_some()
-            if self._clock() >= self._retention_due:
-                self._retention_due = self._clock() + RETENTION_EVERY_S
-                self._keep_retention()
-        except (apsw.Error, OSError) as error:
-            if not self._is_failing:
-                log.warning("request log: could not be tidied up; tried again", error=str(error))
-            self._is_failing = True
-        else:
-            self._is_failing = False
+        self._try(self._keep_retention, self._shorten_logs, self._index_some)
+
+    def give_room(self) -> None:
+        """Keep the retention, while commits fail: the disk may be full."""
+        self._try(self._keep_retention)
+
+    def _try(self, *works: Callable[[], None]) -> None:
+        """Do each of some works, whatever becomes of the others."""
+        troubles = [trouble for work in works if (trouble := _trouble_with(work)) is not None]
+        if troubles and not self._is_failing:
+            log.warning("request log: could not be tidied up; tried again", error=troubles[0])
+        self._is_failing = bool(troubles)
+
+    def _shorten_logs(self) -> None:
+        for open_day in self._days.values():
+            open_day.file.shorten_log()
 
     def _index_some(self) -> None:
         today = day_of(self._clock() - CLOCK_SKEW_S)
@@ -295,7 +298,11 @@ class RequestLog:
             file = open_day.file
             behind = file.rows - file.indexed
             if behind > (0 if day < today else MOST_UNINDEXED):
-                file.index(INDEX_BLOCKS)
+                try:
+                    file.index(INDEX_BLOCKS)
+                except apsw.Error:
+                    self._days[day] = self._days.pop(day)  # The others have their turn first.
+                    raise
                 return
             if day < today and day not in self._pending:
                 file.close()
@@ -303,7 +310,10 @@ class RequestLog:
                 return
 
     def _keep_retention(self) -> None:
-        """Unlink days that are too old, then the oldest ones until the size fits."""
+        """Unlink days that are too old, then the oldest ones until the size fits; now and then."""
+        if self._clock() < self._retention_due:
+            return
+        self._retention_due = self._clock() + RETENTION_EVERY_S
         names = day_files(self._directory)
         sizes = {name: size(name.path(self._directory)) for name in names}
         today = day_of(self._clock())
@@ -350,6 +360,15 @@ class RequestLog:
         for open_day in self._days.values():
             open_day.file.close()
         self._days.clear()
+
+
+def _trouble_with(work: Callable[[], None]) -> str | None:
+    """Why files could not be read, written or deleted in some work; None if they could."""
+    try:
+        work()
+    except (apsw.Error, OSError) as error:
+        return str(error)
+    return None
 
 
 def _taken(part: _Part, rows: Indices) -> _Part:

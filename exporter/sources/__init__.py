@@ -12,7 +12,8 @@ from exporter.formats.compile import Decoded
 class Source(Protocol):
     """Called by one thread only: `read`, then `positions`, a commit of both, then `committed`.
 
-    Where a commit fails, it is tried again with the same positions before anything more is read.
+    Where a commit fails, it is tried again with the same positions before anything more is read;
+    meanwhile it is read with a budget of 0.
     """
 
     @property
@@ -21,6 +22,8 @@ class Source(Protocol):
 
     def read(self, budget: int) -> Iterator[bytes | Decoded]:
         """What is there to read, about `budget` bytes at most; never waits for more.
+
+        With a budget of 0 nothing is read; what must not be held for ever is let go of.
 
         Lines come in blocks, without an envelope, each line ended by a newline.
         """

@@ -118,8 +118,8 @@ class RecordSource:
         self._attributes = attributes
 
     def read(self, budget: int) -> Iterator[Decoded]:
-        """All that is in the inboxes; they are bounded."""
-        for names, inbox in self._inboxes.records(self.name):
+        """All that is in the inboxes, for they are bounded; nothing if the budget is 0."""
+        for names, inbox in self._inboxes.records(self.name) if budget else ():
             while records := inbox.take(RECORDS_A_BATCH):
                 batch = Batch.of(self._kinds, self._fitted(records, names))
                 yield Decoded(batch, len(records), 0, Counter())

@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -9,6 +10,7 @@ import pytest
 
 from exporter.engine import Engine, Metrics
 from tests.faults.running import Running
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -23,18 +25,39 @@ def running(tmp_path: Path) -> Iterator[Running]:
     running.store.close()
 
 
-@pytest.mark.fault("full disk")
-def test_a_full_disk_delays_rows_and_counts_and_loses_neither(running: Running) -> None:
-    running.write(5000)
+@contextmanager
+def full_disk(running: Running) -> Iterator[None]:
+    """What any user has for one: no file may grow."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     files = (path for path in (running.directory / "state").rglob("*") if path.is_file())
     largest = max(path.stat().st_size for path in files)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
-    for _ in range(3):
-        with pytest.raises(OSError, match="request log"):
-            running.step()
+    yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.fault("full disk")
+def test_a_full_disk_delays_rows_and_counts_and_loses_neither(running: Running) -> None:
+    running.write(5000)
+    with full_disk(running):
+        for _ in range(3):
+            with pytest.raises(OSError, match="request log"):
+                running.step()
     running.step()
+    running.check()
+
+
+@pytest.mark.fault("full disk")
+def test_days_beyond_the_retention_give_a_full_disk_room(running: Running) -> None:
+    running.write(5000)
+    running.engine = Engine(running.config, running.store, Metrics())
+    expired = running.config.request_log_dir / "2020-01-01.db"
+    expired.touch()
+    with full_disk(running):
+        running.engine.start()
+        wait_until(lambda: not expired.exists())
+    wait_until(running.engine.pipeline.has_committed.is_set)
+    assert running.engine.stop(5)
     running.check()
 
 

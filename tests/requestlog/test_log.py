@@ -137,6 +137,30 @@ def test_the_oldest_days_go_when_the_size_limit_is_reached(tmp_path: Path) -> No
     assert 0 < (log.value("bytes") or 0) <= 400_000
 
 
+def test_a_day_that_cannot_be_indexed_holds_up_no_other_and_no_retention(tmp_path: Path) -> None:
+    log = Logging(tmp_path, days=2)
+    log.write(*[a_request(f"{days}", NOON - days * DAY_S) for days in (2, 1, 0)])
+    damaged = apsw.Connection(str(tmp_path / f"{day_text(1)}.db"))
+    damaged.execute("drop table ids")
+    damaged.close()
+    log.now += DAY_S
+    for _ in range(4):
+        log.log.tend()
+    assert {path.name for path in tmp_path.iterdir() if day_text(1) not in path.name} == {
+        f"{day_text(0)}.db"  # the oldest is deleted, this one closed
+    }
+
+
+def test_today_deleted_by_hand_does_not_end_the_retention(tmp_path: Path) -> None:
+    log = Logging(tmp_path, days=2)
+    log.write(a_request("old", NOON - 2 * DAY_S), a_request("now"))
+    for path in tmp_path.glob(f"{day_text()}.db*"):
+        path.unlink()
+    log.now += DAY_S
+    log.log.tend()
+    assert list(tmp_path.glob("*.db")) == []
+
+
 def test_today_alone_may_fill_the_log_and_then_requests_are_dropped_and_counted(
     tmp_path: Path,
 ) -> None:

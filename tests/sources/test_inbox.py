@@ -96,6 +96,14 @@ def test_records_become_batches_of_what_is_known() -> None:
     assert list(source.read(1)) == []
 
 
+def test_nothing_is_taken_out_while_commits_fail() -> None:
+    inboxes = Inboxes()
+    inboxes.of_records("edge", ()).offer(a_record(a_kind()))
+    source = RecordSource("edge", inboxes, Kinds())
+    assert list(source.read(0)) == []
+    assert len(list(source.read(1))) == 1
+
+
 @pytest.mark.parametrize(
     ("values", "attributes"),
     [(("search",), ("", "search")), (("search", "of a task from before"), ("", ""))],

@@ -141,8 +141,11 @@ class IngestSource:
         return receipt
 
     def read(self, budget: int) -> Iterator[Decoded]:
-        """All pushes that wait, first the rest of one that was left in the middle for a commit."""
-        while True:
+        """All pushes that wait, first the rest of one that was left in the middle for a commit.
+
+        Nothing if the budget is 0.
+        """
+        while budget:
             # Not by `yield from`, which would close it together with this reading.
             while (decoded := next(self._decoding, None)) is not None:
                 yield decoded

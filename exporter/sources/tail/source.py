@@ -33,8 +33,8 @@ class TailSource:
     That holds over restarts and crashes if what `positions` says is made durable together with the
     blocks. Standard input and FIFOs have no positions: a crash loses what was not committed.
 
-    It polls, one thread calls it, and it never waits. While commits fail, `read(0)` may be called:
-    it reads nothing, but lets go of files that must not be held for ever.
+    It polls, one thread calls it, and it never waits. While commits fail, `read(0)` lets go of
+    deleted files that must not be held for ever.
 
     Args:
         name: of the source, its label in metrics.

@@ -5,9 +5,11 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from backports import zstd
 
@@ -22,6 +24,7 @@ from exporter.vocabulary import REQUESTS, TOKENS
 from exporter.web.ingest import PushDoor
 from exporter.web.server import WebServer
 from tests.counting import series_of, value_of
+from tests.waiting import wait_until
 from tests.web.serving import Answer, FixedExposition, Served
 
 TOKEN = "a-token-of-the-tests"
@@ -65,6 +68,9 @@ class Door:
 
     def tokens(self) -> float:
         return value_of(series_of(self.engine.ledger), TOKENS) or 0
+
+    def metric(self, name: str) -> float:
+        return self.metrics.registry.get_sample_value(f"llm_gateway_exporter_{name}") or 0
 
     def close(self) -> None:
         self.served.stop()
@@ -278,6 +284,21 @@ def test_nothing_is_taken_while_nothing_can_be_committed(door: Door) -> None:
     assert "disk" not in answer.text
     door.trouble = None
     assert door.push(a_line()).status == 200
+
+
+def test_what_is_pushed_while_commits_fail_counts_once_they_succeed(door: Door) -> None:
+    other = apsw.Connection(str(door.config.state_dir / "state.db"))
+    other.execute("begin immediate")
+    with ThreadPoolExecutor() as senders:
+        first = senders.submit(door.push, a_line(1))
+        wait_until(lambda: door.engine.pipeline.commit_error)
+        second = senders.submit(door.push, a_line(2))
+        wait_until(lambda: len(door.inboxes.of_pushes("push")) == 1)
+        failures = door.metric("commit_failures_total")
+        wait_until(lambda: door.metric("commit_failures_total") > failures + 1)
+        other.close()
+        assert (first.result().status, second.result().status) == (200, 200)
+    assert door.requests() == 2
 
 
 def test_a_push_without_room_is_to_come_again(tmp_path: Path, open_door: OpenDoor) -> None:
