@@ -62,7 +62,7 @@ def alerts(options: Options) -> Board:
             board.choice("window", "Burn rate over", windows, "1h"),
             board.granularity(),
         ],
-        times=("now-7d/h", "now/h"),
+        times=("now-7d/h", board.RUNNING),
     )
 
 
@@ -73,10 +73,10 @@ def _alerts(*matchers: Matcher) -> Series:
 
 def _firing() -> list[PanelBuilder]:
     firing = _alerts(Matcher("alertstate", "=", "firing"))
-    fire_now = aggregate("count", call("last_over_time", firing.select("5m")))
+    fire_now = aggregate("count", firing.select())
     fired = call("max_over_time", firing.select(BUCKET.length, BUCKET.end))
     by = ("severity", "alertname", MODEL, PROVIDER, "alertstate")
-    latest = aggregate("count", call("last_over_time", _alerts().select("5m")), by=by)
+    latest = aggregate("count", _alerts().select(), by=by)
     return [
         stat(
             About(
@@ -130,6 +130,11 @@ def _chosen(record: str, *matchers: Matcher) -> Series:
     )
 
 
+def _left() -> Promql:
+    """What is left of budgets now. It is recorded every five minutes, the last time before now."""
+    return call("last_over_time", _chosen(LEFT).select("10m"))
+
+
 def _worst(expression: Promql, operation: str) -> Promql:
     return aggregate(operation, expression, by=OF_OBJECTIVE)
 
@@ -146,13 +151,13 @@ def _least_left() -> PanelBuilder:
             height=9,
             empty=NO_OBJECTIVES,
         ),
-        aggregate("min", _chosen(LEFT).select()),
+        aggregate("min", _left()),
         levels=BUDGET_LEVELS,
     )
 
 
 def _objectives() -> PanelBuilder:
-    left = _chosen(LEFT).select()
+    left = _left()
     objective = Series(OBJECTIVE, (Matcher(ALERT_ID, "=~", "$slo"),)).select()
     none = binary(left, "*", number(0))
     good = binary(none, f"+ on ({ALERT_ID}) group_left ()", objective)

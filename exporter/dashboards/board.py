@@ -30,6 +30,13 @@ ALL = "$__all"
 GRANULARITIES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "1d": 86400}
 """Lengths of a bucket in seconds, by what they are called."""
 
+RUNNING = "now/m"
+"""End of a time range that goes on: that of the running minute.
+
+That of the running hour would be up to an hour ahead. Numbers are asked for at the range's end, and
+of what is not yet Prometheus has nothing.
+"""
+
 VariableBuilder = Builder[model.VariableModel]
 
 
@@ -55,7 +62,7 @@ class Board:
     description: str
     sections: Sequence[Section]
     variables: Sequence[VariableBuilder]
-    times: tuple[str, str] = ("now-24h/h", "now/h")
+    times: tuple[str, str] = ("now-24h/h", RUNNING)
     annotations: Sequence[Builder[model.AnnotationQuery]] = ()
     refresh: str = "1m"
 
@@ -89,11 +96,11 @@ class Board:
 
 
 def _time_picker() -> build.TimePicker:
-    """Whole hours and days: over these a number at the top is the sum of the bars below it."""
+    """From whole hours and days: over these a number at the top is the sum of the bars below it."""
     ranges = {
-        "Last 6 hours, whole": ("now-6h/h", "now/h"),
-        "Last 24 hours, whole": ("now-24h/h", "now/h"),
-        "Today": ("now/d", "now/d"),
+        "Last 6 hours, whole": ("now-6h/h", RUNNING),
+        "Last 24 hours, whole": ("now-24h/h", RUNNING),
+        "Today": ("now/d", RUNNING),
         "Yesterday": ("now-1d/d", "now-1d/d"),
         "Last 7 days, whole": ("now-7d/d", "now-1d/d"),
         "Last 30 days, whole": ("now-30d/d", "now-1d/d"),

@@ -91,9 +91,9 @@ def _state(own: Own) -> list[PanelBuilder]:
         stat(
             about(
                 "Last commit",
-                "Age of the oldest exporter's last commit. Requests are shown once they are "
-                "committed; an idle gateway has nothing to commit, so look at the bytes behind "
-                "as well.",
+                "How long ago all that had been read was last committed, on the exporter where "
+                "that is longest ago. Requests are shown once they are committed. It is seconds, "
+                "with an idle gateway too, unless commits fail or wait for the disk.",
                 "s",
             ),
             age,

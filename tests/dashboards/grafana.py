@@ -37,6 +37,11 @@ class Span:
     start: float
     end: float
 
+    @classmethod
+    def told(cls, earliest: str, latest: str, now: float) -> "Span":
+        """A range as dashboards have it, such as now-24h/h to now/m; days are those of UTC."""
+        return cls(_moment(earliest, now), _moment(latest, now, rounded_up=True))
+
     @property
     def seconds(self) -> int:
         return round(self.end - self.start)
@@ -205,6 +210,16 @@ def points(answer: Sequence[Json]) -> dict[tuple[tuple[str, str], ...], dict[flo
         tuple(sorted(each["metric"].items())): {t: float(value) for t, value in each["values"]}
         for each in answer
     }
+
+
+def _moment(text: str, now: float, *, rounded_up: bool = False) -> float:
+    back, unit = re.fullmatch(r"now(?:-(\d+[smhd]))?(?:/([smhd]))?", text).groups()  # type: ignore[union-attr]
+    moment = now - (_seconds(back) if back else 0)
+    if unit is None:
+        return moment
+    length = _seconds(f"1{unit}")
+    begin = moment // length * length
+    return begin + length - 0.001 if rounded_up else begin
 
 
 def _seconds(duration: str) -> int:

@@ -1,5 +1,6 @@
 """Each number on the dashboards equals the truth, to the unit, whatever befell the exporters."""
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from exporter import vocabulary as v
 from exporter.record import TOKEN_OPERATIONS
 from exporter.vocabulary import Instrument
 from tests.dashboards import scenario
-from tests.dashboards.built import DIRECTORY, recordings
+from tests.dashboards.built import DIRECTORY, NAMES, recordings
 from tests.dashboards.grafana import Dashboard, Json, Span, points, samples
 from tests.dashboards.history import Request, backfill, backfill_rules
 from tests.dashboards.scenario import BEFORE, HOUR, RANGE, START
@@ -364,6 +365,17 @@ def test_a_long_range_reads_the_recordings_and_they_are_the_truth(
             assert shown[model] == pytest.approx(exact[model], rel=0.1), (title, model)
 
 
+@pytest.mark.parametrize(("earliest", "bucket_s"), [("now/d", 6 * HOUR), ("now-6h/h", HOUR)])
+def test_a_number_is_the_sum_of_its_bars_in_a_range_that_goes_on(
+    prometheus: Prometheus, earliest: str, bucket_s: int
+) -> None:
+    span = Span.told(earliest, "now/m", RANGE.end)
+    opened = Dashboard.load(DIRECTORY / "analytics.json", span, granularity=str(bucket_s))
+    opened = opened.resolve(prometheus)
+    (bars,) = points(opened.answers(prometheus, "Requests over time")["A"]).values()
+    assert number(opened.answers(prometheus, "Requests")["B"]) == sum(bars.values()) > 0
+
+
 EMPTY_FOR_A_REASON = {
     "Firing and pending": "nothing fires",
     "Alerts over time": "nothing fired",
@@ -398,6 +410,26 @@ def test_no_query_fails_and_none_is_empty_that_should_not_be(
         if not asked.answer(prometheus)
     }
     assert empty <= EMPTY_FOR_A_REASON.keys()
+
+
+@pytest.mark.parametrize("name", ["alerts", "exporter"])
+def test_what_is_so_now_is_shown_in_every_range_that_reaches_to_now(
+    prometheus: Prometheus, name: str
+) -> None:
+    """Links between dashboards carry the time range along."""
+    now = RANGE.end
+    for each in NAMES:
+        board = json.loads((DIRECTORY / f"{each}.json").read_text())
+        for picked in (board["time"], *board["timepicker"]["quick_ranges"]):
+            span = Span.told(picked["from"], picked["to"], now)
+            opened = Dashboard.load(DIRECTORY / f"{name}.json", span)
+            empty = {
+                panel["title"]
+                for panel in opened.panels()
+                for asked in opened.asked(panel)
+                if not asked.step_s and not asked.answer(prometheus)
+            }
+            assert span.end < now or empty <= EMPTY_FOR_A_REASON.keys(), picked
 
 
 @pytest.mark.parametrize("name", ["analytics", "model", "alerts", "exporter"])
