@@ -25,6 +25,7 @@ from exporter.sources.proxy.fleet import Proxies
 from exporter.sources.proxy.tasks import TaskBook
 from exporter.store.state import StateStore
 from exporter.web.ingest import PushDoor
+from exporter.web.overview import source_states
 from exporter.web.pages import SourceState
 from exporter.web.requests import LINK as REQUESTS_LINK
 from exporter.web.requests import request_routes
@@ -319,17 +320,9 @@ class Daemon:
             self._metrics.process.reload_time.set_to_current_time()
 
     def _sources(self) -> list[SourceState]:
-        problem = self._not_ready()
-        return [
-            SourceState(
-                name=source.name,
-                kind=source.kind,
-                healthy=problem is None,
-                state="reading" if problem is None else problem,
-                detail=", ".join(source.tail.paths) if source.tail else "",
-            )
-            for source in self._engine.config.sources
-        ]
+        return source_states(
+            self._engine.config.sources, self._not_ready(), self._readers.about_itself
+        )
 
 
 def _proxies_of(config: Config) -> list[WantedProxy]:

@@ -114,6 +114,7 @@ class Pipeline:
         self._newest: Decoded | None = None  # Of what is in the tally.
         self._pending: _Pending | None = None
         self._failing: set[str] = set()  # Sources, and places of decoders: each is logged once.
+        self._rejecting: set[tuple[str, str]] = set()  # Sources and reasons, likewise.
         self._stopping = threading.Event()
         self._arrived = arrived or threading.Event()
         self.has_committed = threading.Event()
@@ -327,4 +328,15 @@ class Pipeline:
             metrics.skipped.labels(source, "no_request").inc(lines.skipped)
             for reason, count in lines.rejected.items():
                 metrics.rejected.labels(source, reason).inc(count)
+                self._tell_of_rejected(source, reason)
             self._lines[source] = _Lines()
+
+    def _tell_of_rejected(self, source: str, reason: str) -> None:
+        if reason != DECODER_FAILED and (source, reason) not in self._rejecting:
+            self._rejecting.add((source, reason))
+            log.warning(
+                "lines cannot be read",
+                source=source,
+                reason=reason,
+                so="they do not count; `formats test` shows why",
+            )

@@ -21,6 +21,7 @@ class Readers:
         instance_id: of the state.
 
     Attributes:
+        about_itself: as given.
         exposition: what a scrape gets.
         search: reads the request log, None if there is none.
     """
@@ -36,6 +37,7 @@ class Readers:
         metrics: OtlpMetrics,
     ) -> None:
         directory: Path | None = config.request_log_dir if config.request_log.enabled else None
+        self.about_itself = about_itself
         self.exposition = Exposition(series, about_itself)
         self.search = RequestSearch(directory, published) if directory else None
         self._push = Push(

@@ -280,6 +280,22 @@ def test_metrics_tell_of_what_was_committed(tmp_path: Path, source: HeldSource) 
         assert (fed.metric("last_commit_timestamp_seconds") or 0) > 1e9
 
 
+def test_rejected_lines_are_told_of_once_for_each_reason(
+    tmp_path: Path, source: HeldSource
+) -> None:
+    source.blocks = [b"a prompt\n", b"a prompt\n", line(latency_s=1e99), b"a prompt\n"]
+    with feeding(tmp_path, source) as fed, capture_logs() as logs:
+        fed.pipeline.step()
+        source.blocks.append(b"a prompt\n")
+        fed.pipeline.step()
+        told = [(entry["event"], entry["source"], entry["reason"]) for entry in logs]
+        assert sorted(told) == [
+            ("lines cannot be read", "gateway", "bad_value"),
+            ("lines cannot be read", "gateway", "invalid_json"),
+        ]
+        assert "prompt" not in str(logs)
+
+
 @pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), ValueError("a prompt")])
 def test_a_source_that_fails_stops_no_other_and_is_tried_again(
     tmp_path: Path, source: HeldSource, failure: Exception

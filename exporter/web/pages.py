@@ -26,14 +26,16 @@ class SourceState:
         kind: tail, proxy or ingest.
         healthy: whether it does its work.
         state: how it fares, in a word or two.
-        detail: what it works on, and how far it is; may be empty.
+        counted: what came of it since the process began.
+        place: where requests are learnt of.
     """
 
     name: str
     kind: str
     healthy: bool
     state: str
-    detail: str = ""
+    counted: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def static_file(file: Traversable, content_type: str) -> web.RouteDef:
     return web.get(f"/static/{file.name}", serve)
 
 
-_NO_SOURCES = '<tr><td colspan="4">No source is configured.</td></tr>'
+_NO_SOURCES = '<tr><td colspan="5">No source is configured.</td></tr>'
 
 
 def _link(link: Link) -> str:
@@ -115,7 +117,8 @@ def _source(source: SourceState) -> str:
     health = "good" if source.healthy else "bad"
     return (
         f'<tr><th scope="row">{_text(source.name)}</th><td>{_text(source.kind)}</td>'
-        f'<td class="{health}">{_text(source.state)}</td><td>{_text(source.detail)}</td></tr>\n'
+        f'<td class="{health}">{_text(source.state)}</td><td>{_text(source.counted)}</td>'
+        f"<td>{_text(source.place)}</td></tr>\n"
     )
 
 

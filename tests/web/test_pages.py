@@ -11,7 +11,7 @@ from exporter.web.pages import LandingPage
 from tests.web.serving import Serve
 
 HOSTILE = '<script>alert("1")</script>\' onload=\'&amp;"'
-ROW = SourceState("litellm", "tail", True, "caught up", "3 files")
+ROW = SourceState("litellm", "tail", True, "reading", "3 counted", "/log")
 
 
 class Reader(HTMLParser):
@@ -51,11 +51,12 @@ def rendered(*sources: SourceState, ready: str | None = None) -> str:
 
 
 def test_shows_each_source_with_its_state() -> None:
-    page = Reader(rendered(ROW, SourceState("edge", "proxy", False, "cannot listen", "in use")))
+    edge = SourceState("edge", "proxy", False, "commits fail", "0 counted", "127.0.0.1:8080")
+    page = Reader(rendered(ROW, edge))
     assert page.cells == [
-        *("Name", "Kind", "State", "Detail"),
-        *("litellm", "tail", "caught up", "3 files"),
-        *("edge", "proxy", "cannot listen", "in use"),
+        *("Name", "Kind", "State", "Since the start", "Where"),
+        *("litellm", "tail", "reading", "3 counted", "/log"),
+        *("edge", "proxy", "commits fail", "0 counted", "127.0.0.1:8080"),
     ]
     assert page.classes[-2:] == ["good", "bad"]
 
@@ -76,20 +77,22 @@ def test_names_the_version() -> None:
 
 def test_names_are_text_whatever_they_hold() -> None:
     plain = Reader(rendered(ROW))
-    hostile = rendered(SourceState(HOSTILE, HOSTILE, True, HOSTILE, HOSTILE), ready=HOSTILE)
+    hostile = rendered(
+        SourceState(HOSTILE, HOSTILE, True, HOSTILE, HOSTILE, HOSTILE), ready=HOSTILE
+    )
     page = Reader(hostile)
     assert page.tags == plain.tags
-    assert page.cells[-4:] == [HOSTILE] * 4
+    assert page.cells[-5:] == [HOSTILE] * 5
     assert "<script" not in hostile
 
 
 @given(st.text(st.characters()))
 def test_no_name_changes_the_page_or_its_direction(name: str) -> None:
-    page = rendered(SourceState(name, "tail", True, "x"))
+    page = rendered(SourceState(name, "tail", True, "x", "y", "z"))
     page.encode()
     assert page.replace("\n", "").isprintable()
     visible = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in name)
-    assert Reader(page).cells[4] == visible
+    assert Reader(page).cells[5] == visible
     assert Reader(page).tags == Reader(rendered(ROW)).tags
 
 

@@ -4,6 +4,8 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 
+import structlog
+
 from exporter.sources.tail.arrivals import Arrivals
 from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.content import Replaced, Unready
@@ -19,6 +21,8 @@ from exporter.sources.tail.roster import Roster
 from exporter.sources.tail.rotation import lineage_of
 from exporter.sources.tail.settings import STDIN, Clock, TailSettings
 from exporter.sources.tail.share import WHOLE, Share
+
+log = structlog.get_logger(__name__)
 
 SILENT_SHARE = 16
 """Bytes that give no block (of a line that is too long, or skipped in a gzip file) cost the budget
@@ -114,8 +118,11 @@ class TailSource:
 
     def _look(self, now: float) -> None:
         """See which files there are."""
+        is_first = self._next_look == float("-inf")
         self._next_look = now + self._settings.discover_interval_s
         matched, fifos = self._discovery.sweep(now)
+        if is_first and not (matched or fifos or self._pipes):
+            self._tell_that_there_is_none()
         files = self._share.of(matched)
         awaited = self._discovery.awaited() if self._share.is_whole else frozenset()
         lineages = self._roster.watched | {lineage_of(found.path) for found in files.values()}
@@ -130,6 +137,11 @@ class TailSource:
         for path in fifos if self._share.has_pipes else ():
             if path not in self._pipes:
                 self._open_pipe(path)
+
+    def _tell_that_there_is_none(self) -> None:
+        if self._share.has_pipes:  # One process of those that share the files.
+            paths = ", ".join(self._settings.paths)
+            log.info("no file matches yet", source=self.name, paths=paths, so="looked for again")
 
     def _prune(self) -> None:
         seen_before = self._clock.wall() - self._settings.forget_after_s
