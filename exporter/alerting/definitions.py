@@ -14,7 +14,7 @@ from pydantic import Field, ModelWrapValidatorHandler, TypeAdapter, ValidationEr
 from exporter.alerting.alert import Alert
 from exporter.alerting.notifications import Notifications
 from exporter.alerting.slo import Slo
-from exporter.alerting.watched import Url, Watched
+from exporter.alerting.watched import Url, Watched, label_of
 from exporter.alerting.words import HOUR_S, LONG_S
 from exporter.documents import Finding, Section, checked, load, sound
 from exporter.mistakes import quoted, unknown
@@ -129,6 +129,9 @@ def _disagreements(parts: _Parts) -> Iterator[Finding]:
                 first = min(holders - {place})
                 message = f"expected a name of its own; {quoted(each.name)} is {first} already"
                 yield (key, index, "name"), message
+            for word in each.grouping:
+                if (label := label_of(word)) in each.labels:
+                    yield (key, index, "labels", label), f"each {word} has its own {label}"
             if parts.notifications is not None:
                 for steps, message in _unknown_names(each, parts.notifications):
                     yield (key, index, *steps), message

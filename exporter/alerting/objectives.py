@@ -11,7 +11,7 @@ from exporter.alerting.definitions import Definitions
 from exporter.alerting.labels import LE
 from exporter.alerting.metrics import Measure, Quantile, Share
 from exporter.alerting.promql import Matcher, Promql
-from exporter.alerting.records import Records
+from exporter.alerting.records import INSTANT_S, Records
 from exporter.alerting.rules import AlertRule, labels_of, watch
 from exporter.alerting.slo import Slo
 from exporter.alerting.texts import annotations_of, burn_wording
@@ -118,7 +118,7 @@ def budget_left(slo: Slo, growth: Records, records: Records) -> None:
     watched, share = watch(slo), bad_share(slo)
     # The groups are evaluated at different moments. All but an instant of a step holds as many
     # evaluations as there are in one, wherever they fall.
-    step_s = records.interval_s - 0.001
+    step_s = records.interval_s - INSTANT_S
 
     def over_window(name: str, measure: Measure) -> Promql:
         record = growth.growth(measure, watched.level)

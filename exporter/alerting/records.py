@@ -18,8 +18,12 @@ from exporter.alerting.promql import Matcher, Operand, Promql
 from exporter.alerting.words import HOUR_S, LONG_S
 from exporter.quantities import Duration
 
-REPLICAS = "instance, pod"
+REPLICAS = ("instance", "pod")
 """Labels that tell replicas of one exporter apart; what they count is added up."""
+
+INSTANT_S = 0.001
+"""What a subquery is shorter than its steps together: so it has as many steps at any time, and no
+more where, as in Prometheus 2, a range includes its left end."""
 
 LOOKBACK_S = 600
 """How long a counter may be missing (an exporter that restarts) and still be counted on."""
@@ -133,13 +137,12 @@ class Records:
         of_step = self.growth(measure, level)
         if window_s == self.interval_s:
             return of_step
-        # Off the grid by half an interval: Prometheus 2 includes a range's left end, 3 does not.
-        length_s = window_s - self.interval_s / 2
         if window_s > LONG_S and self.interval_s < HOUR_S:
             of_hour = self.amount(measure, level, HOUR_S)
-            samples = q.select(of_hour, window_s=length_s, step_s=HOUR_S)
+            samples = q.select(of_hour, window_s=window_s - INSTANT_S, step_s=HOUR_S)
         else:
-            samples = q.select(of_step, window_s=length_s)
+            # Off the grid by half of one: Prometheus 2 includes a range's left end, 3 does not.
+            samples = q.select(of_step, window_s=window_s - self.interval_s / 2)
         return q.call("sum_over_time", samples)
 
     def label(self, name: str, expression: Promql, **labels: str) -> None:
@@ -169,7 +172,8 @@ class Records:
         # The colon of a record's level keeps the counter's own suffixes apart from ours.
         name = f"series:{measure.series.removesuffix('_total')}:delta{_spell(self.interval_s)}"
         if name not in self.rules:
-            grouping = f"by ({', '.join(measure.by)})" if measure.by else f"without ({REPLICAS})"
+            labels = ", ".join(measure.by or REPLICAS)
+            grouping = f"by ({labels})" if measure.by else f"without ({labels})"
             grown = Operand(f"sum {grouping} ({self._growth(measure)})")
             self.rules[name] = Record(name, q.checked(grown))
         return q.select(name, matchers)

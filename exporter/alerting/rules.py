@@ -8,7 +8,7 @@ from exporter.alerting.alert import Alert
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.metrics import Amount
 from exporter.alerting.promql import Matcher, Promql
-from exporter.alerting.records import Level, Records, level_of
+from exporter.alerting.records import INSTANT_S, Level, Records, level_of
 from exporter.alerting.slo import Slo
 from exporter.alerting.texts import annotations_of, missing_wording, threshold_wording
 from exporter.alerting.thresholds import Threshold
@@ -122,7 +122,7 @@ def _expression(alert: Alert, severity: Severity, threshold: Threshold, records:
     window = Duration(alert.period)
     record = records.add(watched.level, alert.name, f"{severity}_breach{window}", breach)
     # One sample a window: subqueries stand on multiples of their step, so windows do not overlap.
-    length_s = alert.periods * alert.period - records.interval_s / 2
+    length_s = alert.periods * alert.period - INSTANT_S
     samples = q.select(record, window_s=length_s, step_s=alert.period)
     return q.binary(
         q.call("sum_over_time", samples), ">=", q.number(alert.breaching or alert.periods)
@@ -163,9 +163,8 @@ def _no_data(alert: Alert, records: Records, definitions: Definitions) -> AlertR
     seen = q.call("present_over_time", q.select(value, watched.matchers, window_s=3600))
     gone = q.binary(seen, "unless", watched.of(value))
     expression = q.binary(gone, ">", q.number(0))
-    for matcher in _single(alert, watched) or [()]:
-        hour = q.select(value, (*watched.matchers, *matcher), window_s=3600)
-        never = q.call("absent", q.call("present_over_time", hour))
+    for matchers in _single(alert, watched):
+        never = q.call("absent_over_time", q.select(value, matchers, window_s=3600))
         expression = q.binary(expression, "or", never)
     milder: dict[Severity, Severity] = {"critical": "warning", "error": "warning"}
     severity = milder.get(next(each for each in SEVERITIES if each in alert.severities), "info")
@@ -179,11 +178,20 @@ def _no_data(alert: Alert, records: Records, definitions: Definitions) -> AlertR
     )
 
 
-def _single(alert: Alert, watched: Watch) -> list[tuple[Matcher, ...]]:
-    """A matcher for each name of a list without patterns, where such are kept apart."""
+def _single(alert: Alert, watched: Watch) -> Iterator[tuple[Matcher, ...]]:
+    """The matchers for each name of a list without patterns, where such are kept apart.
+
+    What is absent has the labels that equal something, so that it is told by its name.
+    """
     lists = [
         (label_of(word), names)
         for word, names in alert.scope.patterns().items()
-        if word in watched.level.words and len(names) > 1 and not any(map(q.has_wildcard, names))
+        if word in watched.level.words and not any(map(q.has_wildcard, names))
     ]
-    return [(Matcher(label, "=", name),) for label, names in lists[:1] for name in names]
+    if not lists:
+        yield watched.matchers
+        return
+    label, names = lists[0]
+    others = [matcher for matcher in watched.matchers if matcher.label != label]
+    for name in names:
+        yield (Matcher(label, "=", name), *others)

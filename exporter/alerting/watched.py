@@ -8,15 +8,39 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from exporter import vocabulary as v
 from exporter.alerting.metrics import LABELS
+from exporter.alerting.records import REPLICAS
 from exporter.config import Name, Text
 from exporter.documents import Section
 from exporter.quantities import Duration, between
+from exporter.vocabulary import prometheus_label
 
 FEWEST = 20
 """What a share, mean or quantile rests on at the least, unless a definition says otherwise."""
 
 OWN_LABELS = ("alertname", "alert_id", "severity", "burn_window")
+
+NOT_KEPT_APART = frozenset(
+    {
+        *REPLICAS,
+        *("le", "quantile"),
+        *(prometheus_label(name) for each in v.INSTRUMENTS for name in each.attributes),
+    }
+)
+"""Labels that values do not have: those of replicas, and those by which a metric counts."""
+
+
+def _identity(name: str) -> str:
+    if name in NOT_KEPT_APART:
+        raise ValueError("expected model, provider, operation or an extra attribute")
+    return name
+
+
+def _fixed(text: str) -> str:
+    if "{{" in text:
+        raise ValueError('expected text without "{{": what tells alerts apart is no template')
+    return text
 
 
 def _free_label(name: str) -> str:
@@ -26,8 +50,9 @@ def _free_label(name: str) -> str:
 
 
 AlertName = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")]
-Label = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")]
+Label = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$"), AfterValidator(_identity)]
 OwnLabel = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$"), AfterValidator(_free_label)]
+LabelValue = Annotated[Text, AfterValidator(_fixed)]
 Patterns = Annotated[tuple[Text, ...], Field(min_length=1)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s\"'<>{}]+$")]
 
@@ -88,7 +113,7 @@ class Watched(Section):
     dashboard: Url | None = None
     """Page that shows what happens; the default is `links.dashboard`."""
 
-    labels: Mapping[OwnLabel, Text] = {}
+    labels: Mapping[OwnLabel, LabelValue] = {}
     """Further labels of the alert."""
 
     @property

@@ -1,12 +1,13 @@
 """Amounts are what happened: births, restarts and gaps of counters, as promtool evaluates them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from exporter.alerting.rulefile import yaml_text
-from tests.alerting.rulefiles import one_alert, told, written
+from tests.alerting.rulefiles import all_rules, one_alert, told, written
 
 GROWTH = 'model:llm_gateway_requests:delta5m{gen_ai_request_model="m"}'
 SERIES = 'llm_gateway_requests_total{error_type="",gen_ai_request_model="m",instance="%s"}'
@@ -47,4 +48,46 @@ def test_amounts(
     file = tmp_path / "amounts.yaml"
     file.write_text(yaml_text(document))
     assert yaml.safe_load(file.read_text()) == document
+    told(promtool, "test", "rules", file)
+
+
+@pytest.mark.parametrize("time", ["51h45s", "51h4m45s", "51h59m45s"])
+@pytest.mark.parametrize(
+    ("alert", "summed", "sample", "expected"),
+    [
+        pytest.param(
+            {"metric": "requests", "period": "2d", "severities": {"info": 1000}},
+            *("model:llm_gateway_requests:delta2d", "model:llm_gateway_requests:delta1h", 480),
+            id="hours of days",
+        ),
+        pytest.param(
+            {"periods": 6, "breaching": 2},
+            *("Watched", "model:Watched:warning_breach5m", 60),
+            id="periods of which some breach",
+        ),
+    ],
+)
+def test_as_many_windows_are_summed_whenever_within_them_rules_are_evaluated(
+    time: str,
+    alert: dict[str, Any],
+    summed: str,
+    sample: str,
+    expected: int,
+    promtool: Path,
+    tmp_path: Path,
+) -> None:
+    (expression,) = [
+        rule["expr"]
+        for rule in all_rules(one_alert(**alert))
+        if summed in (rule.get("record"), rule.get("alert"))
+    ]
+    asked = {
+        "expr": expression,
+        "eval_time": time,
+        "exp_samples": [{"labels": "{}", "value": expected}],
+    }
+    series = {"series": sample, "values": "10x4000"}
+    test = {"interval": "1m", "input_series": [series], "promql_expr_test": [asked]}
+    file = tmp_path / "evaluated.yaml"
+    file.write_text(yaml_text({"evaluation_interval": "1m", "tests": [test]}))
     told(promtool, "test", "rules", file)

@@ -72,11 +72,13 @@ class TestAlerts:
             compares = (
                 isinstance(branch, promql_parser.BinaryExpr) and str(branch.op) in COMPARISONS
             )
-            is_absent = isinstance(branch, promql_parser.Call) and branch.func.name == "absent"
+            is_absent = (
+                isinstance(branch, promql_parser.Call) and branch.func.name == "absent_over_time"
+            )
             assert compares or is_absent, branch
 
     def test_alerts_absent(self, rule: Rule) -> None:
-        if "absent(" in rule["expr"]:
+        if "absent_over_time(" in rule["expr"]:
             assert rule["for"] == "5m"
 
     def test_alerts_for(self, rule: Rule) -> None:

@@ -9,6 +9,10 @@ from exporter.alerting.definitions import Definitions
 from exporter.alerting.rulefile import yaml_text
 from tests.alerting.rulefiles import all_rules, one_alert, told, written
 
+MISSING = (
+    "There is no value: no such requests, or no exporter that counts them. "
+    "An alert about the value itself has resolved, whatever is going on."
+)
 MODEL = '{error_type="",gen_ai_request_model="m",status_code="200"}'
 
 
@@ -41,6 +45,39 @@ def test_a_fall_of_a_mean_rests_on_enough_requests_in_both_windows(
     file.write_text(
         yaml_text({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]})
     )
+    told(promtool, "test", "rules", file)
+
+
+@pytest.mark.parametrize("models", [["qwen"], ["qwen", "glm"]])
+def test_no_data_names_each_model_that_never_was(
+    models: list[str], promtool: Path, tmp_path: Path
+) -> None:
+    scope = {"models": models}
+    made = written(one_alert(scope=scope, no_data="alert", title="Requests fail"), tmp_path)
+    firing = [
+        {
+            "exp_labels": {
+                "alert_id": "Watched",
+                "severity": "info",
+                "gen_ai_request_model": model,
+            },
+            "exp_annotations": {
+                "summary": f"Requests fail: {model}: error rate: no data",
+                "description": MISSING + f" Only model {', '.join(models)}.",
+            },
+        }
+        for model in models
+    ]
+    check = {"eval_time": "70m", "alertname": "WatchedNoData", "exp_alerts": firing}
+    other = {"series": "llm_gateway_requests_total", "values": "0x70"}
+    tests = [{"interval": "1m", "input_series": [other], "alert_rule_test": [check]}]
+    document = {
+        "rule_files": [str(*(made / "prometheus").glob("*.yaml"))],
+        "evaluation_interval": "1m",
+        "tests": tests,
+    }
+    file = tmp_path / "never.yaml"
+    file.write_text(yaml_text(document))
     told(promtool, "test", "rules", file)
 
 
