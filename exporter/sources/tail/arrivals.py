@@ -57,6 +57,7 @@ class Arrivals:
         self._complaints = complaints
         self._opener = Opener(settings.max_line_bytes)
         self._strangers: dict[FileId, Stranger] = {}
+        self._shut: dict[FileId, tuple[Found, float]] = {}
         self._from_end: set[FileId] | None = None
         self._has_opened = self._lacks_descriptors = False
 
@@ -83,6 +84,7 @@ class Arrivals:
                 self._meet(found, now)
         for found in self._roster.files.values():
             self._meet(found, now)
+        self._shut = {one: at for one, at in self._shut.items() if self._roster.is_there(one)}
         if self._has_opened and not self._lacks_descriptors:
             self._complaints.over(ANY_FILE, "open file")
         self.settle(now)
@@ -120,6 +122,12 @@ class Arrivals:
         self._strangers[found.file_id] = Stranger(fd, found, met, now)
         self.settle(now)
 
+    def unread(self) -> Iterator[tuple[int, float]]:
+        """Of files that cannot be opened: bytes that are not read, and since when."""
+        for file_id, (found, since) in self._shut.items():
+            positions = (one.position for one in self._records.at(file_id) if not one.gzip)
+            yield max(0, found.state.size - max(positions, default=0)), since
+
     def close(self) -> None:
         """Close what was not decided on."""
         for stranger in list(self._strangers.values()):
@@ -138,11 +146,14 @@ class Arrivals:
     def _meet(self, found: Found, now: float) -> None:
         """Open a file to decide on it, unless that is done."""
         file_id = found.file_id
+        _, since = self._shut.pop(file_id, (found, now))
         if stranger := self._strangers.get(file_id):
             stranger.found = stranger.found._replace(path=found.path)
         elif not (self._roster.has(file_id) or self._roster.recognise_finished(found)):
             fd = self._open(found)
-            if fd is not None:
+            if fd is None:
+                self._shut[file_id] = found, since
+            else:
                 from_end = self._from_end is not None and file_id in self._from_end
                 met = self._roster.looked_at
                 self._strangers[file_id] = Stranger(fd, found, met, now, from_end=from_end)

@@ -257,6 +257,7 @@ class TailSource:
         metrics = self._metrics
         followers = self._roster.followers.values()
         behind = [(follower.unread(), follower.caught_up_at) for follower in followers]
+        behind += self._arrivals.unread()
         oldest = min((since for unread, since in behind if unread), default=now)
         metrics.behind_bytes.set(sum(unread for unread, _ in behind))
         metrics.behind_seconds.set(now - oldest)

@@ -400,6 +400,36 @@ def test_b12_what_is_unread_shows_in_bytes_and_seconds(running_tail: Tail, tmp_p
     assert tail.metric("behind_bytes") == tail.metric("behind_seconds") == 0
 
 
+def test_b12_a_file_that_cannot_be_opened_is_unread(
+    tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(tmp_path / "app.log", lines(1, 3))
+    tail.poll()
+    tail.stop()
+    append(tmp_path / "app.log", lines(4, 5))
+    append(tmp_path / "other.log", lines(6, 8))
+    append(tmp_path / "gone.log", lines(9, 9))
+    unread = (tmp_path / "other.log").stat().st_size + len(b"".join(lines(4, 5))) + 2
+    gone = (tmp_path / "gone.log").stat().st_size
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        tail.poll()
+        assert tail.metric("behind_bytes") == unread + gone
+        (tmp_path / "gone.log").unlink()
+        tail.poll(after_s=30)
+        assert tail.metric("behind_bytes") == unread
+        if tail.mode == "running":
+            assert tail.metric("behind_seconds") == 30
+    tail.poll()
+    tail.poll()
+    assert tail.lines == lines(1, 8)
+    assert tail.metric("behind_bytes") == tail.metric("behind_seconds") == 0
+
+
 def test_b13_a_file_that_cannot_be_opened_is_tried_again(
     tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
