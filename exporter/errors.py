@@ -50,3 +50,9 @@ class SecretError(ExporterError):
 
 class StateError(ExporterError):
     """The state directory cannot be used, and starting without it would count things twice."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, as the system says it: without a number, or what urllib puts around."""
+    cause = getattr(error, "reason", error)
+    return getattr(cause, "strerror", None) or str(cause)

@@ -258,6 +258,7 @@ def test_the_configuration_names_files_under_a_directory_of_any_name() -> None:
 def test_the_greeting_says_what_to_open() -> None:
     text = greeting(Path(".run"), "127.0.0.1:9478")
     assert "http://127.0.0.1:9478/ " in text
+    assert "http://127.0.0.1:9478/requests " in text
     assert "http://127.0.0.1:9478/metrics " in text
     assert ".run/gateway.jsonl" in text
 

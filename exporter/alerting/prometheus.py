@@ -10,7 +10,7 @@ from http.client import HTTPException
 from typing import Any, TypeAlias
 
 from exporter.alerting.promql import Promql
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, reason_of
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -74,7 +74,7 @@ class Prometheus:
                 text = error.read().decode(errors="replace")
             raise PrometheusFailed(f"{address}: {text[:500]}") from None
         except (OSError, HTTPException, LookupError, TypeError, ValueError) as error:
-            raise PrometheusFailed(f"{address}: {error}") from None
+            raise PrometheusFailed(f"{address}: {reason_of(error)}") from None
         return found
 
 

@@ -25,8 +25,9 @@ def greeting(directory: Path, listen_address: str) -> str:
     return f"""\
 A made-up gateway writes {directory / LOG_NAME}, and this counts its requests.
 
-  http://{listen_address}/          what there is
-  http://{listen_address}/metrics   the series, for Prometheus to scrape
+  http://{listen_address}/           what there is
+  http://{listen_address}/requests   each request, to search
+  http://{listen_address}/metrics    the series, for Prometheus to scrape
 
 Next, your own gateway: README.md has the ten lines of configuration. Ctrl-C ends both.
 """

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from exporter.errors import StateError
+from exporter.errors import StateError, reason_of
 from exporter.ledger import Change, Family, StoredSeries, named
 from exporter.store.lock import DirectoryLock
 from exporter.vocabulary import Instrument
@@ -86,8 +86,11 @@ class StateStore:
     ) -> None:
         self._path = directory / "state.db"
         self._clock = clock
-        with _refusing(directory):
+        try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            reason = reason_of(error)
+            raise StateError(f"{directory}: cannot be a state directory: {reason}") from error
         self._lock = DirectoryLock(directory, patience_s)
         try:
             with _refusing(self._path):

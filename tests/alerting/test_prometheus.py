@@ -46,6 +46,12 @@ def test_what_is_no_prometheus_is_named(answer: bytes) -> None:
         Prometheus(url).now(Promql("up"))
 
 
+def test_one_that_does_not_answer_is_named_with_the_reason() -> None:
+    with pytest.raises(PrometheusFailed) as failed:
+        Prometheus("http://127.0.0.1:1").now(Promql("up"))
+    assert str(failed.value) == "http://127.0.0.1:1/api/v1/query: Connection refused"
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:9090", "http://a host", "http://127.0.0.1:port"])
 def test_what_is_no_address_is_named(url: str) -> None:
     with pytest.raises(PrometheusFailed, match=url):

@@ -64,7 +64,8 @@ def test_a_state_directory_that_cannot_be_used_is_a_refusal(setup: Setup) -> Non
     setup.state.write_text("a file where a directory should be")
     with setup.start() as daemon:
         assert daemon.process.wait(60) == EX_CONFIG
-        assert str(setup.state) in daemon.log.read_text()
+        said = daemon.log.read_text()
+        assert said == f"{setup.state}: cannot be a state directory: File exists\n"
 
 
 @pytest.mark.fault("corrupt state")

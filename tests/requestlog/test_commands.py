@@ -143,7 +143,7 @@ def test_a_mistake_is_told_in_a_line(command: Command, arguments: list[str], mes
 def test_a_daemon_that_is_not_there_is_told() -> None:
     done = CliRunner().invoke(main, ["requests", "list", "--url=http://127.0.0.1:1"])
     assert done.exit_code == 78
-    assert "http://127.0.0.1:1: " in done.stderr
+    assert done.stderr == "http://127.0.0.1:1: Connection refused\n"
 
 
 def test_a_password_is_sent_and_not_told(command: Command) -> None:

@@ -13,7 +13,7 @@ import apsw
 import msgspec
 from multidict import MultiDict
 
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, reason_of
 from exporter.requestlog.exports import EXPORT_FORMATS, CountedTables
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.request import LoggedRequest
@@ -142,7 +142,7 @@ class UrlAccess:
             with error:
                 raise _AnswerError(error.code, _told(error.read())) from error
         except OSError as error:
-            raise AccessError(f"{self._base}: {error}") from error
+            raise AccessError(f"{self._base}: {reason_of(error)}") from error
         return answer
 
     def page(self, parameters: Parameters, limit: int) -> RequestPage:
