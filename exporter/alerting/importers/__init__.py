@@ -60,7 +60,7 @@ def _convert(kind: str, text: str, hints: Hints, draft: Draft) -> None:
         return
     document = json.loads(text)
     if kind == "cloudmonitor2":
-        cloudmonitor2.convert(document, draft, hints.duration_unit)
+        cloudmonitor2.convert(document, draft, hints.duration_unit, hints.timezone)
     elif kind == "cloudmonitor1":
         unit = hints.duration_unit
         cloudmonitor1.convert(document, draft, hints.metrics, hints.timezone, unit)

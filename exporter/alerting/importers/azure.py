@@ -6,6 +6,7 @@ from exporter.alerting.importers.draft import (
     ByHand,
     Draft,
     Json,
+    figure,
     iso_seconds,
     objects,
     seconds,
@@ -51,7 +52,7 @@ def convert(document: object, draft: Draft) -> None:
         try:
             if kind.lower() != "microsoft.insights/metricalerts":
                 raise ByHand(f"{kind} is no metric alert")
-            draft.alerts.append(_converted(title, properties, draft))
+            draft.add_alert(_converted(title, properties, draft))
         except ByHand as reason:
             draft.remark(title, "criteria", f"{reason}; by hand")
 
@@ -76,11 +77,18 @@ def _converted(title: str, properties: Json, draft: Draft) -> dict[str, object]:
     alert["by"] = by
     alert["period"] = seconds(iso_seconds(str(properties.get("windowSize") or "PT5M")))
     alert["compare"] = _OPERATORS[operator]
-    severity = _SEVERITIES[min(int(properties.get("severity", 3)), 4)]
-    limit = threshold(metric, float(criterion["threshold"]), factor=factor)
+    severity = _severity(properties)
+    limit = threshold(metric, figure(criterion.get("threshold"), "the threshold"), factor=factor)
     alert["severities"] = {severity: limit}
     _report(title, properties, draft)
     return alert
+
+
+def _severity(properties: Json) -> str:
+    number = int(figure(properties.get("severity", 3), "the severity"))
+    if not 0 <= number < len(_SEVERITIES):
+        raise ByHand(f"there is no severity {number}")
+    return _SEVERITIES[number]
 
 
 def _metric(title: str, criterion: Json, draft: Draft) -> tuple[str, float]:

@@ -12,6 +12,7 @@ from exporter.alerting.importers.draft import (
     Draft,
     Json,
     always,
+    figure,
     objects,
     seconds,
     threshold,
@@ -55,7 +56,9 @@ def _convert_rule(
 ) -> None:
     if rule.get("EnableState") is False:
         raise ByHand("is switched off at the source")
-    if raw := (rule.get("CompositeExpression") or {}).get("ExpressionRaw"):
+    composite = rule.get("CompositeExpression") or {}
+    conditions = list(objects(composite.get("ExpressionList"), "ExpressionList"))
+    if raw := composite.get("ExpressionRaw") or conditions:
         draft.remark(title, "CompositeExpression", f"expressions are not carried: {raw}")
     if promql := (rule.get("Prometheus") or {}).get("PromQL"):
         draft.remark(title, "Prometheus", f"PromQL over other metrics is not carried: {promql}")
@@ -75,11 +78,13 @@ def _convert_rule(
         if level not in _LEVELS or operator not in _OPERATORS:
             draft.remark(title, f"Escalations.{level}", f"{operator} has no counterpart; by hand")
             continue
-        way = (*_OPERATORS[operator], int(given.get("Times") or 1), str(given.get("PreCondition")))
+        times = int(figure(given.get("Times") or 1, "Times"))
+        way = (*_OPERATORS[operator], times, str(given.get("PreCondition")))
         ways.setdefault(way, {})[level] = given
     for (compare, against, times, condition), given_levels in ways.items():
         alert: dict[str, object] = {"name": draft.name(title), "title": title, "metric": metric}
-        alert |= {"by": [], "period": seconds(float(rule.get("Period") or 60)), "periods": times}
+        period = seconds(figure(rule.get("Period") or 60, "Period"))
+        alert |= {"by": [], "period": period, "periods": times}
         alert["compare"] = compare
         if against:
             alert["against"] = against
@@ -96,16 +101,19 @@ def _convert_rule(
         alert["no_data"] = _NO_DATA.get(str(rule.get("NoDataPolicy")), "keep")
         if alert["no_data"] == "keep":
             draft.remark(title, "NoDataPolicy", "keeps its state here for an hour at most")
-        if silence := float(rule.get("SilenceTime") or 0):
+        if silence := figure(rule.get("SilenceTime") or 0, "SilenceTime"):
             alert["repeat"] = seconds(min(max(silence, 60), 30 * 86_400))
         _carry_hours(title, rule, timezone, alert, draft)
-        draft.alerts.append(alert)
+        try:
+            draft.add_alert(alert)
+        except ByHand as reason:
+            draft.remark(title, f"Escalations.{', '.join(given_levels)}", f"{reason}; by hand")
     _report(title, rule, levels, draft)
 
 
 def _limit(metric: str, given: Json, compare: str, against: str | None, factor: float) -> object:
     """The threshold; a change is in percent of the former value, and negative for a fall."""
-    value = float(given["Threshold"])
+    value = figure(given.get("Threshold"), "Threshold")
     if against is None:
         return threshold(metric, value, factor=factor)
     return f"{-value if compare == 'below' else value:g}%"

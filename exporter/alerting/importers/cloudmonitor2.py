@@ -4,6 +4,7 @@ Fields and words follow the CMS API 2024-03-30 and the platform's page on model 
 point is a minute's; the unit of durations is documented nowhere, so the user must say it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from exporter.alerting.importers.draft import (
     Draft,
     Json,
     always,
+    figure,
     objects,
     seconds,
     threshold,
@@ -51,6 +53,7 @@ _USAGE = ("total_tokens", "input_tokens", "output_tokens")
 """Types of usage that are metrics of ours by the same name."""
 
 _WORDS = {"model": "model", "workspace_id": "workspace"}
+_OVER_TIME = ("sum_over_time", "avg_over_time")
 _MINUTE_S = 60
 
 
@@ -60,6 +63,7 @@ class _Meaning:
 
     Attributes:
         factor: of its numbers to percent or seconds.
+        of_series: it is compared series by series, without an aggregation.
     """
 
     metric: str
@@ -68,9 +72,10 @@ class _Meaning:
     by: list[str] = field(default_factory=list)
     period_s: float = _MINUTE_S
     factor: float = 1
+    of_series: bool = False
 
 
-def convert(document: object, draft: Draft, duration_unit: str | None = None) -> None:
+def convert(document: object, draft: Draft, duration_unit: str | None, timezone: str) -> None:
     """Put the rules of a document into a draft."""
     for rule in objects(document, "data", "alertRules"):
         title = str(rule.get("displayName") or rule.get("uuid") or "rule")
@@ -84,13 +89,13 @@ def convert(document: object, draft: Draft, duration_unit: str | None = None) ->
             draft.remark(title, "queryConfig", f"{kind or 'without type'} is no PromQL; by hand")
             continue
         try:
-            _convert_rule(title, rule, expression, draft, duration_unit)
+            _convert_rule(title, rule, expression, draft, duration_unit, timezone)
         except ByHand as reason:
             draft.remark(title, "expr", f"{reason}; by hand: {expression}")
 
 
 def _convert_rule(
-    title: str, rule: Json, expression: str, draft: Draft, duration_unit: str | None
+    title: str, rule: Json, expression: str, draft: Draft, duration_unit: str | None, timezone: str
 ) -> None:
     try:
         tree = promql_parser.parse(expression)
@@ -104,7 +109,7 @@ def _convert_rule(
         if duration_unit is None:
             raise ByHand("the unit of durations is not documented; say it with --duration-unit")
         meaning.factor = 0.001 if duration_unit == "ms" else 1
-    held_s = float(condition.get("durationSecs") or condition.get("duration") or 0)
+    held_s = figure(condition.get("durationSecs") or condition.get("duration") or 0, "durationSecs")
     severity = SEVERITIES.get(str(condition.get("severity") or "").lower())
     if severity is None:
         draft.remark(title, "severity", f"{condition.get('severity')!r} is unknown; now warning")
@@ -117,15 +122,19 @@ def _convert_rule(
     alert |= {"period": seconds(meaning.period_s), "compare": compare}
     if held_s >= meaning.period_s:
         alert["periods"] = 1 + round(held_s / meaning.period_s)
+    elif held_s:
+        draft.remark(title, "durationSecs", f"{held_s:g}: shorter than the window; not carried")
+    if meaning.of_series:
+        draft.remark(title, "expr", "compares each series; here those of a model are one value")
     limit_text = threshold(meaning.metric, limit, factor=meaning.factor)
     alert["severities"] = {severity or "warning": limit_text}
-    _carry_notification(title, rule.get("notifyConfig") or {}, alert, draft)
+    _carry_notification(title, rule.get("notifyConfig") or {}, alert, draft, timezone)
     if "workspace" in (*meaning.by, *meaning.scope):
         draft.remark(title, "workspace_id", "workspace must be among the exporter's attributes")
     for part in ("labels", "annotations", "contentTemplate", "message"):
         if rule.get(part):
             draft.remark(title, part, "not carried; summaries are made from the definition")
-    draft.alerts.append(alert)
+    draft.add_alert(alert)
 
 
 def _bare(tree: promql_parser.Expr) -> promql_parser.Expr:
@@ -146,7 +155,7 @@ def _comparison(tree: promql_parser.Expr, condition: Json) -> tuple[promql_parse
         raise ByHand("it compares with an earlier time")
     if operator not in _OPERATORS or condition.get("threshold") is None:
         raise ByHand("it has no threshold, and neither has its condition")
-    return tree, _OPERATORS[operator], float(condition["threshold"])
+    return tree, _OPERATORS[operator], figure(condition["threshold"], "the threshold")
 
 
 def _meaning(tree: promql_parser.Expr) -> _Meaning:
@@ -204,23 +213,23 @@ def _meaning_of_amount(tree: promql_parser.Expr) -> _Meaning:
         by = [_word(label) for label in (tree.modifier.labels if tree.modifier else [])]
         tree = _bare(tree.expr)
     period_s: float = _MINUTE_S
-    if isinstance(tree, promql_parser.Call) and tree.func.name in (
-        "sum_over_time",
-        "avg_over_time",
-    ):
-        if tree.func.name == "sum_over_time" and aggregated not in (None, "sum"):
-            raise ByHand("it aggregates sums otherwise than by a sum")
-        tree = tree.args[0]
+    over_time = ""
+    if isinstance(tree, promql_parser.Call) and tree.func.name in _OVER_TIME:
+        over_time, tree = tree.func.name, tree.args[0]
     if isinstance(tree, promql_parser.MatrixSelector):
         period_s = tree.range.total_seconds()
         tree = tree.vector_selector
-    if not isinstance(tree, promql_parser.VectorSelector) or tree.offset or tree.name is None:
+    if not isinstance(tree, promql_parser.VectorSelector) or tree.name is None:
         raise ByHand("it is more than an aggregation of a metric")
+    if tree.offset or tree.at:
+        raise ByHand("it looks at another time than now")
     meaning = _of_selector(tree)
     meaning.by, meaning.period_s = by, period_s
     summed = METRICS[meaning.metric].unit in (Unit.REQUESTS, Unit.TOKENS)
+    if over_time not in ("", "sum_over_time" if summed else "avg_over_time"):
+        raise ByHand(f"{over_time} of {tree.name} has no counterpart")
     if aggregated is None:
-        meaning.by = ["model", "workspace"]
+        meaning.by, meaning.of_series = ["model", "workspace"], True
     elif aggregated not in (("sum",) if summed else ("avg", "max")):
         raise ByHand(f"a {aggregated} of {tree.name} has no counterpart")
     return meaning
@@ -233,7 +242,7 @@ def _of_selector(tree: promql_parser.VectorSelector) -> _Meaning:
     for matcher in tree.matchers.matchers:
         equal = matcher.op == promql_parser.MatchOp.Equal
         if matcher.name in _WORDS and (equal or _is_list(matcher)):
-            scope[_WORDS[matcher.name]] = matcher.value.split("|")
+            scope[_WORDS[matcher.name]] = [matcher.value] if equal else matcher.value.split("|")
         elif matcher.name == "usage_type" and name == "model_usage" and equal:
             meaning.metric = matcher.value if matcher.value in _USAGE else ""
         elif matcher.name == "status_code" and name == "model_call_count":
@@ -280,8 +289,10 @@ def _scope(meaning: _Meaning) -> dict[str, object]:
     return scope
 
 
-def _carry_notification(title: str, notify: Json, alert: dict[str, object], draft: Draft) -> None:
-    if repeat_s := float(notify.get("silenceTimeSecs") or 0):
+def _carry_notification(
+    title: str, notify: Json, alert: dict[str, object], draft: Draft, timezone: str
+) -> None:
+    if repeat_s := figure(notify.get("silenceTimeSecs") or 0, "silenceTimeSecs"):
         alert["repeat"] = seconds(max(repeat_s, 60))
     for channel in notify.get("channels") or []:
         found = f"{channel.get('type')} {', '.join(map(str, channel.get('identifiers') or []))}"
@@ -291,17 +302,21 @@ def _carry_notification(title: str, notify: Json, alert: dict[str, object], draf
     end = str(notify.get("activeEndTime") or "24:00")
     if always(days, start, end):
         return
-    zone = _zone(str(notify.get("utcOffset") or "+00:00"))
+    offset = notify.get("utcOffset")
+    zone = _zone(str(offset)) if offset else timezone
     if zone is None:
-        draft.remark(title, "utcOffset", f"{notify.get('utcOffset')}: name its time zone yourself")
+        draft.remark(title, "utcOffset", f"{offset}: name its time zone yourself")
         return
+    if not offset:
+        draft.remark(title, "activeStartTime", f"has no time zone at the source; {timezone} here")
     hours = {"timezone": zone, "days": list(days), "times": [{"start": start, "end": end}]}
     alert["hours"] = draft.hours_of(hours)
 
 
 def _zone(offset: str) -> str | None:
     """A zone without daylight saving; the names under Etc have the sign the other way round."""
-    hours, _, minutes = offset.lstrip("+-").partition(":")
-    if minutes not in ("", "00") or not hours.isdigit():
+    match = re.fullmatch(r"([+-])(\d{1,2})(?::?00)?", offset)
+    if match is None or int(match[2]) > 14:
         return None
-    return f"Etc/GMT{'-' if offset.startswith('+') else '+'}{int(hours)}" if int(hours) else "UTC"
+    hours = int(match[2])
+    return f"Etc/GMT{'-' if match[1] == '+' else '+'}{hours}" if hours else "UTC"

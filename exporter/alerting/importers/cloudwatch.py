@@ -3,7 +3,15 @@
 import re
 from collections.abc import Mapping
 
-from exporter.alerting.importers.draft import ByHand, Draft, Json, objects, seconds, threshold
+from exporter.alerting.importers.draft import (
+    ByHand,
+    Draft,
+    Json,
+    figure,
+    objects,
+    seconds,
+    threshold,
+)
 
 _OPERATORS = {
     "GreaterThanThreshold": "above",
@@ -34,7 +42,7 @@ def convert(document: object, draft: Draft) -> None:
     for alarm in objects(document, "MetricAlarms", "CompositeAlarms"):
         title = str(alarm.get("AlarmName") or "alarm")
         try:
-            draft.alerts.append(_converted(title, alarm, draft))
+            draft.add_alert(_converted(title, alarm, draft))
         except ByHand as reason:
             draft.remark(title, "alarm", f"{reason}; by hand")
 
@@ -48,8 +56,8 @@ def _converted(title: str, alarm: Json, draft: Draft) -> dict[str, object]:
     if operator not in _OPERATORS:
         raise ByHand(f"{operator} compares with a band that was learnt from the past")
     metric, status, scope, period_s, factor = _what(title, alarm, draft)
-    periods = int(alarm.get("EvaluationPeriods") or 1)
-    breaching = int(alarm.get("DatapointsToAlarm") or periods)
+    periods = int(figure(alarm.get("EvaluationPeriods") or 1, "EvaluationPeriods"))
+    breaching = int(figure(alarm.get("DatapointsToAlarm") or periods, "DatapointsToAlarm"))
     alert: dict[str, object] = {"name": draft.name(title), "title": title, "metric": metric}
     if status:
         alert["status"] = status
@@ -60,9 +68,12 @@ def _converted(title: str, alarm: Json, draft: Draft) -> dict[str, object]:
     if breaching < periods:
         alert["breaching"] = breaching
     alert["compare"] = _OPERATORS[operator]
-    alert["severities"] = {"warning": threshold(metric, float(alarm["Threshold"]), factor=factor)}
+    limit = figure(alarm.get("Threshold"), "Threshold")
+    alert["severities"] = {"warning": threshold(metric, limit, factor=factor)}
     missing = str(alarm.get("TreatMissingData") or "missing")
     alert["no_data"] = _NO_DATA.get(missing, "ignore")
+    if status == "4xx":
+        draft.remark(title, "InvocationClientErrors", "leave out throttled calls; 4xx does not")
     _report(title, alarm, missing, draft)
     return alert
 
@@ -73,7 +84,7 @@ def _what(title: str, alarm: Json, draft: Draft) -> tuple[str, str | None, list[
         statistic = str(alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "")
         metric, status = _metric(alarm, statistic)
         factor = 0.001 if alarm.get("MetricName") in _DURATIONS else 1
-        return metric, status, _models(alarm), float(alarm.get("Period") or 60), factor
+        return metric, status, _models(alarm), figure(alarm.get("Period") or 60, "Period"), factor
     entries = {str(entry["Id"]): entry for entry in alarm["Metrics"]}
     told = [entry for entry in entries.values() if entry.get("ReturnData", True)]
     if len(told) != 1:
@@ -102,7 +113,7 @@ def _of_entry(entry: Json) -> tuple[str, str | None, list[str], float, float]:
     inner = stat.get("Metric") or {}
     metric, status = _metric(inner, str(stat.get("Stat") or ""))
     factor = 0.001 if inner.get("MetricName") in _DURATIONS else 1
-    return metric, status, _models(inner), float(stat.get("Period") or 60), factor
+    return metric, status, _models(inner), figure(stat.get("Period") or 60, "Period"), factor
 
 
 def _metric(source: Json, statistic: str) -> tuple[str, str | None]:

@@ -1,15 +1,19 @@
 """What an import makes: definitions, and a report of what could not be carried over, with why."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, TypeAlias
+
+from pydantic import ValidationError
 
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.metrics import METRICS, Unit
 from exporter.alerting.notifications import DAYS
 from exporter.alerting.rulefile import yaml_text
 from exporter.errors import ExporterError
+from exporter.mistakes import mistakes, step_text
 from exporter.quantities import Duration
 
 Json: TypeAlias = Mapping[str, Any]
@@ -90,11 +94,33 @@ class Draft:
         self.hours[name] = dict(definition)
         return name
 
+    def add_alert(self, alert: dict[str, object]) -> None:
+        """Take in an alert.
+
+        Raises:
+            ByHand: no definition can say it.
+        """
+        _check("alerts", alert, self._hours([alert]))
+        self.alerts.append(alert)
+
+    def add_slo(self, slo: dict[str, object]) -> None:
+        """Take in an objective.
+
+        Raises:
+            ByHand: no definition can say it.
+        """
+        _check("slos", slo, {})
+        self.slos.append(slo)
+
+    def _hours(self, alerts: Iterable[Mapping[str, object]]) -> dict[str, object]:
+        """Effective hours that some alerts have, as a part of definitions."""
+        used = {alert.get("hours") for alert in alerts}
+        hours = {name: hours for name, hours in self.hours.items() if name in used}
+        return {"notifications": {"hours": hours}} if hours else {}
+
     def document(self) -> dict[str, object]:
         """The definitions as a person would write them."""
-        parts: dict[str, object] = {}
-        if self.hours:
-            parts["notifications"] = {"hours": self.hours}
+        parts = self._hours(self.alerts)
         if self.alerts:
             parts["alerts"] = self.alerts
         if self.slos:
@@ -119,6 +145,31 @@ class Draft:
         return yaml_text(self.document()) if self.document() else "alerts: []\n"
 
 
+def _check(key: str, definition: Mapping[str, object], others: Mapping[str, object]) -> None:
+    document = {key: [definition], **others}
+    try:
+        Definitions.model_validate(document)
+    except ValidationError as error:
+        first = mistakes(error, Definitions, document)[0]
+        place = first.steps[2:] if first.steps[0] == key else first.steps
+        raise ByHand(f"{step_text(place)}: {first.message}") from None
+
+
+def figure(value: Any, what: str) -> float:
+    """A number, which may be written as text.
+
+    Raises:
+        ByHand: it is none, such as a parameter of a template.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not isfinite(number):
+        raise ByHand(f"{what} is no number: {value}")
+    return number
+
+
 def threshold(metric: str, value: float, *, factor: float = 1) -> object:
     """A threshold in the form of a metric: shares as percentages, durations in seconds.
 
@@ -130,7 +181,7 @@ def threshold(metric: str, value: float, *, factor: float = 1) -> object:
     if unit is Unit.SHARE:
         return f"{number:g}%"
     if unit is Unit.SECONDS:
-        return str(Duration(number))
+        return seconds(number)
     return int(number) if number.is_integer() else number
 
 

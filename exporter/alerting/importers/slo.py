@@ -10,13 +10,14 @@ from typing import Any
 
 import promql_parser
 
-from exporter.alerting.importers.draft import ByHand, Draft, Json
+from exporter.alerting.importers.draft import ByHand, Draft, Json, figure
 from exporter.alerting.labels import ERROR_TYPE
 from exporter.alerting.metrics import ALL_REQUESTS, LABELS
 
 _ITS_LABELS = {label: word for word, label in LABELS.items()}
 _PLURALS = {"model": "models", "provider": "providers", "operation": "operations"}
 _TRUE = ("true", "yes", "on", "y")
+_UNITS = {"Hour": "h", "Day": "d", "Week": "w"}
 _WINDOW = re.compile(r"\[\s*(?:\{\{\s*\.window\s*\}\}|\d+[smhdw])\s*\]")
 
 
@@ -46,7 +47,11 @@ def _sloth(document: Json, draft: Draft) -> None:
             kinds = ", ".join(sli) or "nothing"
             draft.remark(title, "sli", f"{kinds} cannot be carried; by hand")
             continue
-        _add(title, float(slo.get("objective") or 0), "30d", (str(bad), str(total)), True, draft)
+        try:
+            percent = figure(slo.get("objective"), "objective")
+            _add(title, percent, "30d", (str(bad), str(total)), True, draft)
+        except ByHand as reason:
+            draft.remark(title, "slo", f"{reason}; by hand")
 
 
 def _report_sloth(title: str, slo: Json, draft: Draft) -> None:
@@ -86,23 +91,27 @@ def _open_slo(document: Json, draft: Draft) -> None:
         return
     for number, objective in enumerate(spec.get("objectives") or []):
         part = title if number == 0 else f"{title} {number}"
-        target = _target(objective)
         found = queries or _ratio_queries(objective.get("ratioMetrics") or {})
         if found is None:
             draft.remark(part, "indicator", "is no ratio of queries; by hand")
             continue
-        _add(part, target, window, found, first_is_bad, draft)
+        try:
+            _add(part, _target(objective), window, found, first_is_bad, draft)
+        except ByHand as reason:
+            draft.remark(part, "slo", f"{reason}; by hand")
 
 
 def _target(objective: Json) -> float:
     """The objective in percent, which is a share in `target`."""
     if "targetPercent" in objective:
-        return float(objective["targetPercent"])
-    return float(objective.get("target") or 0) * 100
+        return figure(objective["targetPercent"], "targetPercent")
+    return figure(objective.get("target"), "target") * 100
 
 
 def _window(spec: Json) -> str:
-    windows = spec.get("timeWindow") or spec.get("timeWindows") or [{}]
+    windows = spec.get("timeWindow") or spec.get("timeWindows")
+    if not windows:
+        raise ByHand("it has no window")
     window = windows[0]
     if window.get("isRolling") is False or window.get("calendar"):
         raise ByHand("a calendar's window has no counterpart")
@@ -111,7 +120,10 @@ def _window(spec: Json) -> str:
         if not re.fullmatch(r"\d+[dwh]", duration):
             raise ByHand(f"a window of {duration} has no fixed length")
         return duration
-    return f"{window.get('count', 30)}d"
+    count, unit = window.get("count"), str(window.get("unit"))
+    if unit not in _UNITS or not isinstance(count, int):
+        raise ByHand(f"a window of {count} {unit} has no fixed length")
+    return f"{count}{_UNITS[unit]}"
 
 
 def _queries(spec: Json) -> tuple[tuple[str, str] | None, bool]:
@@ -153,8 +165,8 @@ def _add(
     slo |= {"objective": f"{objective:.12g}%", "window": window, "by": []}
     if scope:
         slo["scope"] = scope
+    draft.add_slo(slo)
     draft.remark(title, "alerting", "burn rates and windows are those of our table")
-    draft.slos.append(slo)
 
 
 def _counted(query: str) -> list[promql_parser.Matcher]:
@@ -164,13 +176,15 @@ def _counted(query: str) -> list[promql_parser.Matcher]:
         tree: Any = promql_parser.parse(text)
     except ValueError:
         raise ByHand("a query is no PromQL") from None
-    if isinstance(tree, promql_parser.AggregateExpr) and not tree.modifier:
-        tree = tree.expr
+    if isinstance(tree, promql_parser.AggregateExpr):
+        tree = tree.expr if str(tree.op) == "sum" and not tree.modifier else tree
     if isinstance(tree, promql_parser.Call) and tree.func.name in ("rate", "increase"):
         tree = tree.args[0]
     if not isinstance(tree, promql_parser.MatrixSelector):
         raise ByHand("a query is not the sum of a rate")
     selector = tree.vector_selector
+    if selector.offset or selector.at:
+        raise ByHand("a query looks at another time than now")
     if selector.name != ALL_REQUESTS.series:
         raise ByHand(f"{selector.name} is not counted here")
     return list(selector.matchers.matchers)
