@@ -399,6 +399,23 @@ def test_a_server_that_is_gone_is_told(log: Logging, served: Served, open_page: 
 def test_an_empty_log_says_so(open_page: OpenPage) -> None:
     page = open_page()
     expect(page.locator("#empty")).to_contain_text("Nothing is logged yet")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="Sources")).to_be_visible()
+
+
+def test_the_usual_columns_fit_a_laptop(log: Logging, open_page: OpenPage) -> None:
+    uuid = "e2f674e9-ca8a-4e6e-b70e-3c8bc40f41ab"
+    tokens = {"total_tokens": 1442, "input_tokens": 1287, "output_tokens": 155}
+    times = {"latency": 0.4348, "time_to_first_token": 0.3372}
+    log.write(
+        a_request(uuid, model="text-embedding-v4", attributes=("", ""), **tokens, **times),
+        a_request(
+            uuid, status_code=400, error_type="ContentPolicyViolationError", attributes=("", "")
+        ),
+    )
+    page = open_page(viewport={"width": 1280, "height": 760})
+    table = page.locator(".scroll")
+    assert table.evaluate("table => table.scrollWidth - table.clientWidth") == 0
 
 
 def test_the_page_fits_a_phone(log: Logging, open_page: OpenPage) -> None:

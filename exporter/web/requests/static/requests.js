@@ -86,7 +86,7 @@ function summary(answer) {
 }
 
 function hint(answer) {
-  if (!answer.oldest_day) return "Nothing is logged yet.";
+  if (!answer.oldest_day) return "Nothing is logged yet; “Overview” says what came of each source.";
   if (next) return "None so far; “Older” searches further back.";
   return `Nothing matches these filters. Requests are kept since ${answer.oldest_day} (UTC).`;
 }
