@@ -24,8 +24,8 @@ from exporter.alerting.words import SEVERITIES
 
 _SINCE = '(since {{ .StartsAt.UTC.Format "2006-01-02 15:04" }} UTC)'
 _LINES = (
-    "{{ range .Alerts }}{{ .Status | toUpper }} {{ .Labels.severity }}: "
-    f"{{{{ .Annotations.summary }}}} {_SINCE}\n"
+    "{{ range .Alerts }}{{ .Status | toUpper }}{{ with .Labels.severity }} {{ . }}{{ end }}: "
+    f"{{{{ or .Annotations.summary .Labels.alertname }}}} {_SINCE}\n"
     "{{ .Annotations.description }}\n"
     "{{ range .Annotations.SortedPairs }}"
     "{{ if match `_url$` .Name }}{{ .Value }}\n{{ end }}"
@@ -33,9 +33,15 @@ _LINES = (
     "{{ end }}"
 )
 _TITLE = (
-    "{{ .Status | toUpper }}: {{ .GroupLabels.alert_id }} ({{ .GroupLabels.severity }}), "
+    "{{ .Status | toUpper }}: {{ .GroupLabels.alertname }}"
+    "{{ with .GroupLabels.severity }} ({{ . }}){{ end }}, "
     "{{ len .Alerts }} alert{{ if gt (len .Alerts) 1 }}s{{ end }}"
 )
+_PAGERDUTY_SEVERITY = (
+    f"{{{{ if match `^({'|'.join(SEVERITIES)})$` .GroupLabels.severity }}}}"
+    "{{ .GroupLabels.severity }}{{ else }}error{{ end }}"
+)
+"""PagerDuty refuses an event with another severity than ours, as alerts of others have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ def configuration(definitions: Definitions) -> dict[str, object]:
     told = definitions.notifications
     root: dict[str, object] = {
         "receiver": told.default or NOBODY,
-        "group_by": ["alert_id", "severity"],
+        "group_by": ["alertname", "severity"],
         "group_wait": q.duration(told.wait),
         "group_interval": q.duration(told.wait_between),
         "repeat_interval": q.duration(told.repeat),
@@ -184,7 +190,7 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, object]]:
     if (pagerduty := receiver.pagerduty) is not None:
         return "pagerduty_configs", {
             "routing_key_file": str(pagerduty.routing_key_file),
-            "severity": "{{ .GroupLabels.severity }}",
+            "severity": _PAGERDUTY_SEVERITY,
             "description": _TITLE,
             "details": {"alerts": _LINES},
         }

@@ -9,6 +9,7 @@ import pytest
 from exporter.alerting.alertmanager import configuration, remarks, time_intervals
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.notifications import Hours
+from exporter.alerting.words import SEVERITIES
 from tests.alerting.rulefiles import told
 
 HOOK = {"webhook": {"url": "https://hooks.example"}}
@@ -141,17 +142,11 @@ def test_a_message_tells_each_alert_and_its_links(
         }
         for model in models
     ]
-    labels = {"alert_id": "ErrorRate", "severity": "critical"}
-    data, none = tmp_path / "data.json", tmp_path / "none.tmpl"
-    data.write_text(json.dumps({"status": "firing", "groupLabels": labels, "alerts": alerts}))
-    none.touch()
-
-    def rendered(text: str) -> str:
-        files = f"--template.glob={none}", f"--template.data={data}"
-        return told(amtool, "template", "render", *files, f"--template.text={text}").strip()
-
-    assert rendered(message["title"]) == f"FIRING: ErrorRate (critical), {told_of}"
-    assert rendered(message["text"]).splitlines() == [
+    labels = {"alertname": "ErrorRate", "severity": "critical"}
+    group = {"status": "firing", "groupLabels": labels, "alerts": alerts}
+    title = rendered(message["title"], group, amtool, tmp_path)
+    assert title == f"FIRING: ErrorRate (critical), {told_of}"
+    assert rendered(message["text"], group, amtool, tmp_path).splitlines() == [
         line
         for model in models
         for line in (
@@ -160,3 +155,43 @@ def test_a_message_tells_each_alert_and_its_links(
             "https://wiki.example/error-rate.md",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "title", "severity"),
+    [
+        ({"alertname": "DiskFull"}, "FIRING: DiskFull, 1 alert", "error"),
+        (
+            {"alertname": "DiskFull", "severity": "page"},
+            "FIRING: DiskFull (page), 1 alert",
+            "error",
+        ),
+        (
+            {"alertname": "DiskFull", "severity": "warning"},
+            *("FIRING: DiskFull (warning), 1 alert", "warning"),
+        ),
+    ],
+)
+def test_alerts_of_others_are_told_by_their_names_in_words_that_are_known(
+    labels: dict[str, str], title: str, severity: str, amtool: Path, tmp_path: Path
+) -> None:
+    groups = [{"name": "oncall", "receivers": [PAGER | {"severities": list(SEVERITIES)}]}]
+    config = made(notifications={"groups": groups, "default": "oncall"}, alerts=[])
+    assert config["route"]["group_by"] == ["alertname", "severity"]
+    (page,) = config["receivers"][1]["pagerduty_configs"]
+    alert = {"status": "firing", "labels": labels, "startsAt": "2026-11-30T02:00:00Z"}
+    group = {"status": "firing", "groupLabels": labels, "alerts": [alert]}
+    assert rendered(page["description"], group, amtool, tmp_path) == title
+    assert rendered(page["severity"], group, amtool, tmp_path) == severity
+    (line,) = rendered(page["details"]["alerts"], group, amtool, tmp_path).splitlines()
+    said = " ".join(["FIRING", *([labels["severity"]] if "severity" in labels else [])])
+    assert line == f"{said}: DiskFull (since 2026-11-30 02:00 UTC)"
+
+
+def rendered(text: str, group: dict[str, Any], amtool: Path, directory: Path) -> str:
+    """What Alertmanager makes of a template for a group of alerts."""
+    data, none = directory / "data.json", directory / "none.tmpl"
+    data.write_text(json.dumps(group))
+    none.touch()
+    files = f"--template.glob={none}", f"--template.data={data}"
+    return told(amtool, "template", "render", *files, f"--template.text={text}").strip()

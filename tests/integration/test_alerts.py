@@ -153,7 +153,7 @@ def test_an_incident_is_pending_fires_is_told_once_at_its_worst_and_resolves(sta
     assert ("ErrorRate", "firing") in stack.states("busy")
     (page,) = stack.told("/oncall")
     assert page["status"] == "firing"
-    assert page["groupLabels"] == {"alert_id": "ErrorRate", "severity": "critical"}
+    assert page["groupLabels"] == {"alertname": "ErrorRate", "severity": "critical"}
     (alert,) = page["alerts"]
     assert alert["labels"]["gen_ai_request_model"] == "busy"
     summary = alert["annotations"]["summary"]
