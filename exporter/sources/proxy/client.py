@@ -43,6 +43,7 @@ class Client(Peer):
     """One connection; its requests are answered in their order."""
 
     incoming: Request
+    _parser: httptools.HttpRequestParser
     _example: Request | None
 
     def __init__(self, clients: "Clients") -> None:
@@ -171,7 +172,7 @@ class Client(Peer):
 
     def data_received(self, data: bytes) -> None:
         if self._is_session:
-            self.on_body(data)
+            self.incoming.add(data)
             self.incoming.wake()
         elif not self._mistake:
             request = self.incoming
@@ -181,7 +182,7 @@ class Client(Peer):
                 self._read(rest)
             request.wake()  # The parser may be at the next one.
             if self._waiting and not self._is_idle:
-                self._pause_reading()  # One request at a time: others wait in the kernel.
+                self.pause_reading()  # One request at a time: others wait in the kernel.
 
     def _follow_example(self) -> None:
         example = cast(Request, self._example)
@@ -196,18 +197,6 @@ class Client(Peer):
         )
         self._waiting.append(self.incoming)
         self._wake()
-
-    def _read(self, data: bytes) -> None:
-        try:
-            self._parse(self._parser, data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._take_after_upgrade(data[upgrade.args[0] :])
-        except TooLongError:
-            self._mistaken("too much beside the body")
-        except httptools.HttpParserError as error:
-            # Its message would quote the request, which may hold a password.
-            log.debug("a request is not HTTP", error=type(error).__name__)
-            self._mistaken("not HTTP")
 
     def _take_after_upgrade(self, rest: bytes) -> None:
         """The parser stands after a head with an Upgrade header, and takes the rest for foreign.
@@ -231,11 +220,12 @@ class Client(Peer):
         elif rest:
             self._read(rest)
 
-    def _mistaken(self, mistake: str) -> None:
-        """Nothing more of this client's can be understood, and nothing more is read."""
-        self._mistake = mistake
+    def _broken(self, reason: str) -> None:
+        # What the parser says would quote the request, which may hold a password.
+        log.debug("a request cannot be understood", reason=reason)
+        self._mistake = reason
         if self.incoming.has_head and not self.incoming.is_whole:
-            self.incoming.fail(InvalidBodyError(mistake))  # Who carries it answers.
+            self.incoming.fail(InvalidBodyError(reason))  # Who carries it answers.
         else:
             self._wake()
 
@@ -272,7 +262,7 @@ class Client(Peer):
         self._wake()
 
     def on_message_complete(self) -> None:
-        self._unseen_bytes = 0
+        super().on_message_complete()
         request = self.incoming
         # httptools takes every request with an Upgrade header for one without a body.
         if not (self._parser.should_upgrade() and request.has_body):

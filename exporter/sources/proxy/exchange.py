@@ -15,6 +15,7 @@ from exporter.sources.proxy.errors import (
     UpstreamError,
 )
 from exporter.sources.proxy.heads import (
+    CHUNK,
     Framing,
     answer_head,
     error_answer,
@@ -234,6 +235,7 @@ class Exchange:
     async def _pass_answer(self, answer: Answer, framing: Framing) -> bool:
         """Write the answer to the client, as it comes and at the client's pace; if it was whole."""
         request, watch = self._request, self._watch
+        client, chunked = request.sender, framing.chunked
         request.answer(answer_head(request, answer, self._id, framing))
         watch.answer(answer)
         remover = self._remover if answer.is_event_stream else None
@@ -241,9 +243,9 @@ class Exchange:
         def take(data: bytes) -> bool:
             shown = remover.feed(data) if remover else data
             if shown:
-                request.answer(framing.frame(shown))
+                client.write(CHUNK % (len(shown), shown) if chunked else shown)
             watch.part(data)
-            return not request.is_slow
+            return not client.is_writing_paused
 
         try:
             while not await answer.pass_to(take):

@@ -16,6 +16,10 @@ from exporter.sources.proxy.upstream import Answer, Upstream
 P = ParamSpec("P")
 
 
+CHUNK = b"%x\r\n%b\r\n"
+"""A part of a body that comes in chunks: its length, and itself."""
+
+
 class Framing(msgspec.Struct, frozen=True, gc=False):
     """How the client learns where the body of its answer ends.
 
@@ -33,7 +37,7 @@ class Framing(msgspec.Struct, frozen=True, gc=False):
 
     def frame(self, data: bytes) -> bytes:
         """A part of the body as it is sent."""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+        return CHUNK % (len(data), data) if self.chunked else data
 
 
 def request_head(

@@ -14,7 +14,7 @@ from exporter.sources.proxy.documents import NOT_JSON, Delta, Document, decode_a
 from exporter.sources.proxy.event_stream import EventStream
 from exporter.sources.proxy.findings import Findings
 
-_TEXT = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*')
+_TEXT = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+')
 """What may stand in a string of JSON, if it is UTF-8; without characters by number, as some of
 these are wrong."""
 
@@ -34,14 +34,13 @@ class KnownEvent(msgspec.Struct, frozen=True, gc=False):
 
     def behind(self, data: bytes) -> int:
         """Where in the data something else begins than this event with any texts."""
-        begin, end = self.begin, self.end
-        place = 0
-        while data.startswith(begin, place):
-            text = _TEXT.match(data, place + len(begin))
-            if text is None or not data.startswith(end, text.end()):
-                break
-            place = text.end() + len(end)
-        return place if _is_utf8(data[:place]) else 0
+        data, between = self.end + data, self.end + self.begin
+        behind = place = 0
+        while data.startswith(between, place) and (text := _TEXT.match(data, place + len(between))):
+            behind, place = place, text.end()
+        if data.startswith(self.end, place):
+            behind = place
+        return behind if _is_utf8(data[:behind]) else 0
 
 
 def known_event(part: bytes, findings: Findings) -> KnownEvent | None:

@@ -18,6 +18,9 @@ class Sender(Protocol):
 
     loop: asyncio.AbstractEventLoop
 
+    def pause_reading(self) -> None:
+        """Its parts are not taken as fast as they come."""
+
     def resume_reading(self) -> None:
         """Its parts are taken: more of them may come."""
 
@@ -80,7 +83,8 @@ class Message(msgspec.Struct, eq=False):
         """
         self._receiver, self._has_room = receiver, True
         try:
-            self._pass(receiver)
+            if self._parts:
+                self.add(self.take())
             while self._has_room and not self.is_whole:
                 await self.more()
         finally:
@@ -88,15 +92,6 @@ class Message(msgspec.Struct, eq=False):
         if self._failure is not None:
             raise self._failure
         return self.is_whole and not self._parts
-
-    def _pass(self, receiver: Callable[[bytes], bool]) -> None:
-        if not self._parts or not self._has_room:
-            return
-        try:
-            self._has_room = receiver(self.take())
-        except Exception as error:
-            # The sender's connection calls this, and is not to blame.
-            self._failure, self._has_room = error, False
 
     def take(self) -> bytes:
         """What of the body is there already."""
@@ -120,9 +115,21 @@ class Message(msgspec.Struct, eq=False):
     # What its sender's connection tells.
 
     def add(self, part: bytes) -> None:
-        """More of the body is there."""
-        self._parts.append(part)
-        self.buffered += len(part)
+        """More of the body is there; a sender that is faster than the receiver is held back."""
+        if self._receiver is not None and self._has_room:
+            try:
+                self._has_room = self._receiver(part)
+            except Exception as error:
+                # The sender's connection calls this, and is not to blame.
+                self._failure, self._has_room = error, False
+            if self._has_room:
+                return
+        else:
+            self._parts.append(part)
+            self.buffered += len(part)
+            if self.buffered > MOST_BUFFERED:
+                self.sender.pause_reading()
+        self.wake()
 
     def fail(self, error: Exception) -> None:
         """Nothing more will come."""
@@ -132,9 +139,5 @@ class Message(msgspec.Struct, eq=False):
 
     def wake(self) -> None:
         """Let who waits look again."""
-        if self._receiver is not None:
-            self._pass(self._receiver)
-            if self._has_room and not self.is_whole and self.error is None:
-                return
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

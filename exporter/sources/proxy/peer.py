@@ -14,7 +14,7 @@ import httptools
 
 from exporter.sources.proxy.headers import Header, joined
 from exporter.sources.proxy.known import known_head
-from exporter.sources.proxy.message import MOST_BUFFERED, Message
+from exporter.sources.proxy.message import Message
 
 MOST_HEADERS = 128
 """Of one message."""
@@ -30,6 +30,9 @@ class TooLongError(Exception):
     """A message has more beside its body than anybody needs."""
 
 
+TOO_LONG = "too much beside the body"
+
+
 class Peer(asyncio.Protocol, ABC):
     """A client's connection, or one to an upstream.
 
@@ -37,6 +40,7 @@ class Peer(asyncio.Protocol, ABC):
         tick_s: how often the clock is looked at; a deadline is missed by as much at most.
     """
 
+    _parser: Parser
     incoming: Message
     """What is being read."""
 
@@ -49,6 +53,9 @@ class Peer(asyncio.Protocol, ABC):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = inf
+        self._told: list[bytes] = []
+        # A method of the list's: the parser would call one of ours through Python, for each part.
+        self.on_body = self._told.append
         self._unseen_bytes = 0
         self._owed_bytes = 0
         self._heads_unlike = 0
@@ -104,24 +111,41 @@ class Peer(asyncio.Protocol, ABC):
 
     # Reading.
 
-    def _parse(self, parser: Parser, data: bytes) -> None:
-        """Parse what came.
-
-        Raises:
-            httptools.HttpParserError: it is not HTTP.
-            httptools.HttpParserUpgrade: from a place on it is another protocol.
-            TooLongError: see there.
-        """
+    def _read(self, data: bytes) -> None:
+        """Have the parser read what came, and bear what is wrong with it."""
         # httptools keeps what it has not told yet: a header may go on for ever.
         self._unseen_bytes += len(data)
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None
-        if self._unseen_bytes > MOST_BYTES:
-            raise TooLongError
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._take_after_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._take_told()
+            self._broken(_reason(error))
+        else:
+            if self._told:
+                self._take_told()
+            if self._unseen_bytes > MOST_BYTES:
+                self._broken(TOO_LONG)
 
-    def _pause_reading(self) -> None:
+    def _take_told(self) -> None:
+        """Take the parts of the body that the parser has told."""
+        if parts := self._told:
+            self._unseen_bytes = 0
+            if not self.incoming.is_whole:
+                self.incoming.add(parts[0] if len(parts) == 1 else b"".join(parts))
+            parts.clear()
+
+    @abstractmethod
+    def _take_after_upgrade(self, rest: bytes) -> None:
+        """The parser stands behind a head that speaks of another protocol, before what is left."""
+
+    @abstractmethod
+    def _broken(self, reason: str) -> None:
+        """Nothing more of what comes can be understood."""
+
+    def pause_reading(self) -> None:
+        """The parts of what is being read are not taken as fast as they come."""
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -158,15 +182,11 @@ class Peer(asyncio.Protocol, ABC):
             raise TooLongError
         self._unseen_bytes = 0
         message.has_head = True
+        message.wake()
 
-    def on_body(self, data: bytes) -> None:
-        """A part of the body is there; a sender that is faster than the receiver is held back."""
+    def on_message_complete(self) -> None:
+        self._take_told()
         self._unseen_bytes = 0
-        message = self.incoming
-        if not message.is_whole:
-            message.add(data)
-            if message.buffered > MOST_BUFFERED:
-                self._pause_reading()
 
     # Heads that come again.
 
@@ -181,10 +201,6 @@ class Peer(asyncio.Protocol, ABC):
             self._follow_example()
             if rest := self._begin_known(*parted):
                 self._read(rest)
-
-    @abstractmethod
-    def _read(self, data: bytes) -> None:
-        """Have the parser read what came, and bear what is wrong with it."""
 
     @abstractmethod
     def _follow_example(self) -> None:
@@ -218,6 +234,7 @@ class Peer(asyncio.Protocol, ABC):
         message.headers, message.known = example.headers, example.known
         message.found = {**example.found, b"content-length": digits}
         message.has_head = True
+        message.wake()
         length = int(digits)
         if length == len(body):
             message.add(body)
@@ -233,7 +250,7 @@ class Peer(asyncio.Protocol, ABC):
             part, rest = data[: self._owed_bytes], data[self._owed_bytes :]
         self._owed_bytes -= len(part)
         if part:
-            self.on_body(part)
+            self.incoming.add(part)
         self.incoming.is_whole = not self._owed_bytes
         return rest
 
@@ -260,6 +277,19 @@ class Peer(asyncio.Protocol, ABC):
     @abstractmethod
     def _too_late(self) -> None:
         """What was expected has not come."""
+
+
+def _reason(error: httptools.HttpParserError) -> str:
+    """Why what came cannot be understood; the parser's own words quote it.
+
+    Raises:
+        Exception: it is not what came, but we.
+    """
+    if not isinstance(error, httptools.HttpParserCallbackError):
+        return "not HTTP"
+    if isinstance(error.__context__, TooLongError):
+        return TOO_LONG
+    raise error.__context__ or error from None
 
 
 def _size(headers: Iterable[Header]) -> int:

@@ -58,11 +58,6 @@ class Request(Message):
         self.is_answered = True
         self.sender.write(data)
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether the client has yet to take what was sent."""
-        return self.sender.is_writing_paused
-
     async def drain(self) -> None:
         """Wait until the client has taken what was sent."""
         await self.sender.drain()

@@ -18,7 +18,7 @@ from exporter.sources.proxy.errors import (
 )
 from exporter.sources.proxy.event_stream import EVENT_STREAM
 from exporter.sources.proxy.message import Message
-from exporter.sources.proxy.peer import Peer, TooLongError
+from exporter.sources.proxy.peer import Peer
 
 MOST_IDLE = 256
 """Connections to an upstream that are kept for later."""
@@ -75,6 +75,7 @@ class Connection(Peer):
     """
 
     incoming: Answer
+    _parser: httptools.HttpResponseParser
     _example: Answer | None
 
     def __init__(self, upstream: "Upstream") -> None:
@@ -131,7 +132,7 @@ class Connection(Peer):
     def data_received(self, data: bytes) -> None:
         answer = self.incoming
         if answer.is_switched:
-            self.on_body(data)
+            answer.add(data)
         elif not self._in_use or answer.is_whole:
             self.abort()  # Bytes that nobody asked for.
             return
@@ -140,8 +141,9 @@ class Connection(Peer):
             self._take_begin(data, may_be_known=not self._head_only)
         elif rest := self._take_owed(data) if self._owed_bytes else data:
             self._read(rest)
-        answer.wake()
-        if not answer.is_whole:
+        if answer.is_whole:
+            answer.wake()
+        else:
             # Where reading is paused, it is the client that is slow.
             patience = inf if self._reading_paused else self._upstream.patience.idle
             self._deadline = self.loop.time() + patience
@@ -194,22 +196,15 @@ class Connection(Peer):
             answer.is_whole, self._keep = True, False
 
     def on_message_complete(self) -> None:
-        self._unseen_bytes = 0
+        super().on_message_complete()
         if self.incoming.has_head and not self.incoming.is_switched:
             self.incoming.is_whole = True
 
-    def _read(self, data: bytes) -> None:
-        try:
-            self._parse(self._parser, data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self.incoming.is_switched:
-                self._broken("a protocol that nobody asked for")
-            elif rest := data[upgrade.args[0] :]:
-                self.incoming.add(rest)
-        except TooLongError:
-            self._broken("too much beside the body")
-        except httptools.HttpParserError:
-            self._broken("not HTTP")
+    def _take_after_upgrade(self, rest: bytes) -> None:
+        if not self.incoming.is_switched:
+            self._broken("a protocol that nobody asked for")
+        elif rest:
+            self.incoming.add(rest)
 
     def _broken(self, reason: str) -> None:
         self.incoming.fail(InvalidAnswerError(reason))

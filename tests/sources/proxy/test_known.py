@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,9 +18,7 @@ from exporter.sources.proxy.message import Message
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.upstream import Connection, Patience, Upstream
-
-TURNS = 8
-"""Of the loop, after which all that can happen has happened."""
+from tests.sources.proxy.wires import TURNS, Wire, turns
 
 BODIES = st.sampled_from([b"", b"x", b"ten bytes.", b"y" * 100, b"\r\n\r\n"])
 LENGTHS = (b"+1", b"1a", b"0x1", b"", b" 1", b"1 ", b"1,1", b"99999999999", b"-1", b"\xb2", b"01")
@@ -62,48 +59,6 @@ ANSWER_ODDITIES = [
     b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
 ]
-
-
-class Wire(asyncio.Transport):
-    """A connection that goes nowhere."""
-
-    def __init__(self, protocol: asyncio.Protocol) -> None:
-        super().__init__()
-        self._protocol = protocol
-        self.is_closed = False
-        self.is_paused = False
-        self.written: list[bytes] = []
-        protocol.connection_made(self)
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.is_closed
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is buffered."""
-
-    def pause_reading(self) -> None:
-        self.is_paused = True
-
-    def resume_reading(self) -> None:
-        self.is_paused = False
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        if not self.is_closed:
-            self.is_closed = True
-            self._protocol.connection_lost(None)
-
-    abort = close
-
-
-async def turns(number: int = TURNS) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def all_of(message: Message) -> object:

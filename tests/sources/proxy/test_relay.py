@@ -99,6 +99,26 @@ def test_the_first_event_reaches_the_client_before_the_second_is_sent(
         assert response.read() == EVENTS[4]
 
 
+@pytest.mark.parametrize("head", [STREAM_HEAD, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"])
+def test_a_head_reaches_the_client_before_the_body_is_sent(
+    start_proxy: StartProxy, head: bytes
+) -> None:
+    seen = threading.Semaphore(0)
+
+    async def answer(_: Received, wire: Wire) -> None:
+        await wire.send(head)
+        assert await asyncio.to_thread(seen.acquire, timeout=10)
+        await wire.send(b"0\r\n\r\n")
+
+    proxy = start_proxy(answer)
+    with closing_connection(proxy.port) as connection:
+        for _ in range(3):  # A head that comes again goes another way.
+            connection.request("POST", CHAT, b"{}")
+            response = connection.getresponse()
+            seen.release()
+            response.read()
+
+
 @pytest.mark.parametrize("packing", ["gzip", "identity"])
 def test_a_packed_answer_goes_through_packed_and_is_looked_into(
     start_proxy: StartProxy, packing: str
