@@ -24,6 +24,10 @@ COMMIT_LIMIT_S = 10.0
 
 RETRY_AFTER_S = 5
 
+MOST_ARRIVING_BYTES = 64 << 20
+"""Of bodies that are on their way in, unpacked: packed, each may be a few kilobytes. What comes
+beyond it is to come again."""
+
 ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "zstd"})
 """Content encodings of bodies; the server unpacks them before they are read here."""
 
@@ -47,6 +51,7 @@ class PushDoor:
         self._source = source
         self._cannot_commit = cannot_commit
         self._metrics = metrics
+        self._arriving_bytes = 0
 
     def routes(self) -> list[web.RouteDef]:
         """For the web server."""
@@ -86,9 +91,11 @@ class PushDoor:
         if (reason := self._cannot_commit()) is not None:
             log.debug("push refused", reason=reason)
             return _later("nothing can be committed now")
-        body = await _read(request, source.settings.max_body_bytes)
-        key = next((request.headers[n] for n in IDEMPOTENCY_HEADERS if n in request.headers), "")
         try:
+            body = await self._read(request, source.settings.max_body_bytes)
+            key = next(
+                (request.headers[n] for n in IDEMPOTENCY_HEADERS if n in request.headers), ""
+            )
             receipt = source.push(format_, body, key)
         except PushRefused as error:
             return _later(str(error))
@@ -101,22 +108,33 @@ class PushDoor:
             # The pipeline has logged what it was.
             return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the push cannot be decoded"})
 
+    async def _read(self, request: web.Request, most: int) -> bytes:
+        """The body, unpacked; the application's own limit is that of small requests.
 
-async def _read(request: web.Request, most: int) -> bytes:
-    """The body, unpacked; the application's own limit is that of small requests."""
-    parts = []
-    size = 0
-    try:
-        async for part in request.content.iter_any():
-            size += len(part)
-            if size > most:
-                raise web.HTTPRequestEntityTooLarge(
-                    max_size=most, actual_size=size, text=f"413: more than {most} bytes, unpacked\n"
-                )
-            parts.append(part)
-    except web.RequestPayloadError as error:
-        raise web.HTTPBadRequest(text="400: the body is cut, or not packed as it says\n") from error
-    return b"".join(parts)
+        Raises:
+            PushRefused: too much comes from others at the same time.
+        """
+        parts = []
+        size = 0
+        try:
+            async for part in request.content.iter_any():
+                size += len(part)
+                self._arriving_bytes += len(part)
+                if size > most:
+                    raise web.HTTPRequestEntityTooLarge(
+                        max_size=most,
+                        actual_size=size,
+                        text=f"413: more than {most} bytes, unpacked\n",
+                    )
+                if size < self._arriving_bytes > MOST_ARRIVING_BYTES:  # A large one comes in alone.
+                    raise PushRefused("too much is pushed at the same time")
+                parts.append(part)
+        except web.RequestPayloadError as error:
+            text = "400: the body is cut, or not packed as it says\n"
+            raise web.HTTPBadRequest(text=text) from error
+        finally:
+            self._arriving_bytes -= size
+        return b"".join(parts)
 
 
 def _told(receipt: Receipt) -> web.Response:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 from prometheus_client import CollectorRegistry
@@ -74,6 +75,10 @@ class Push:
     receipt: asyncio.Future[Receipt]
 
 
+Told: TypeAlias = tuple[asyncio.Future[Receipt], Receipt]
+"""What is to be told to the sender of a push, whose body is of no more use."""
+
+
 class PushRefused(ExporterError):
     """There is no room for a push now."""
 
@@ -118,7 +123,7 @@ class IngestSource:
         self._repeats = Repeats(settings.repeat_window_s, known)
         self._metrics = metrics
         self._decoding: Iterator[Decoded] = iter(())
-        self._done: list[tuple[Push, Receipt]] = []  # Read, but not committed yet.
+        self._done: list[Told] = []  # Read, but not committed yet.
 
     def admits(self, authorization: str) -> bool:
         """Whether an `Authorization` header bears the token."""
@@ -182,7 +187,7 @@ class IngestSource:
             self._repeats.add(key)  # Not before: a push that fails in the middle comes again.
         self._metrics.repeated.inc(repeated)
         receipt = Receipt(accepted, repeated, skipped, rejected, tuple(hints))
-        self._done.append((push, receipt))
+        self._done.append((push.receipt, receipt))
 
     def _decoder_of(self, name: str, spec: FormatSpec) -> Decoder:
         if name not in self._decoders:
@@ -212,9 +217,9 @@ class IngestSource:
     def committed(self) -> None:
         """Hand the receipts out."""
         done, self._done = self._done, []
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Push, Receipt]]] = {}
-        for push, receipt in done:
-            by_loop.setdefault(push.receipt.get_loop(), []).append((push, receipt))
+        by_loop: dict[asyncio.AbstractEventLoop, list[Told]] = {}
+        for told in done:
+            by_loop.setdefault(told[0].get_loop(), []).append(told)
         for loop, of_loop in by_loop.items():
             loop.call_soon_threadsafe(_hand_out, of_loop)
 
@@ -222,10 +227,10 @@ class IngestSource:
         """It holds nothing open."""
 
 
-def _hand_out(done: list[tuple[Push, Receipt]]) -> None:
-    for push, receipt in done:
-        if not push.receipt.done():  # The sender may have left.
-            push.receipt.set_result(receipt)
+def _hand_out(done: list[Told]) -> None:
+    for sender, receipt in done:
+        if not sender.done():  # It may have left.
+            sender.set_result(receipt)
 
 
 def _all_known(decoded: Decoded) -> tuple[int, Decoded]:

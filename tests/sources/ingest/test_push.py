@@ -1,8 +1,12 @@
 """Pushes by HTTP into a real pipeline: what is answered, and what counts."""
 
+import asyncio
 import gzip
 import json
+import select
+import socket
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +16,20 @@ from typing import Any
 import apsw
 import pytest
 from backports import zstd
+from prometheus_client import CollectorRegistry
 
 from exporter import pipeline
 from exporter.config import Config
 from exporter.documents import load
 from exporter.engine import Engine, Metrics
+from exporter.formats import resolve
+from exporter.formats.compile import Decoder
+from exporter.record import Kinds
 from exporter.sources.inbox import Inboxes
 from exporter.sources.ingest import source
 from exporter.store.state import StateStore
 from exporter.vocabulary import REQUESTS, TOKENS
+from exporter.web import ingest
 from exporter.web.ingest import PushDoor
 from exporter.web.server import WebServer
 from tests.counting import series_of, value_of
@@ -321,6 +330,47 @@ def test_a_push_without_room_is_to_come_again(tmp_path: Path, open_door: OpenDoo
         thread.join()
     assert set(answers) == {200, 503}
     assert door.requests() == answers.count(200)
+
+
+def test_many_large_pushes_at_once_are_to_come_again_and_fill_no_memory(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MOST_ARRIVING_BYTES", 1 << 20)
+    packed = gzip.compress(b"\n" * (600 << 10))
+    head = b"POST /ingest/records HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", door.served.port)) as first,
+        socket.create_connection(("127.0.0.1", door.served.port)) as second,
+    ):
+        for sender in (first, second):
+            sender.sendall(b"%bContent-Length: %d\r\n\r\n" % (head, len(packed)) + packed[:-8])
+        ready, _, _ = select.select([first, second], [], [], 10)
+        (refused,) = ready
+        assert refused.recv(1000).startswith(b"HTTP/1.1 503 ")
+        other = second if refused is first else first
+        other.sendall(packed[-8:])
+        assert other.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert door.push(gzip.compress(b"\n" * (1200 << 10)), Content_Encoding="gzip").status == 200
+
+
+def test_bodies_that_were_read_are_not_kept_for_their_commit() -> None:
+    settings = source.IngestSettings(None, 8 << 20, 600, {"records": resolve("records", {})})
+    inbox = Inboxes().of_pushes("push")
+    ingest_metrics = source.IngestMetrics(CollectorRegistry())
+    read = source.IngestSource(
+        "push", settings, inbox, lambda spec: Decoder(spec, Kinds()), {}, ingest_metrics
+    )
+
+    async def push_and_read() -> None:
+        for _ in range(20):
+            read.push("records", b"\n" * (1 << 20), "")
+        assert all(decoded.lines == 0 for decoded in read.read(1))
+
+    tracemalloc.start()
+    asyncio.run(push_and_read())
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 5 << 20
 
 
 def test_senders_bear_the_token(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
