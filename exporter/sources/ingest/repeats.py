@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from exporter.record import Batch
 
 MOST_REMEMBERED = 500_000
-"""Requests, some 50 MiB; beyond them the oldest are forgotten before their time."""
+"""Requests; beyond them the oldest are forgotten before their time. They take some 50 MB, and 95
+where each was pushed, and committed, by itself."""
 
 _DIGEST_BYTES = 8
 
@@ -30,8 +31,8 @@ class Repeats:
     ) -> None:
         self._window_s = window_s
         self._clock = clock
-        self._by_key = {key: _split(known[key]) for key in sorted(known)}
-        self._digests = {digest for digests in self._by_key.values() for digest in digests}
+        self._by_key = {key: known[key] for key in sorted(known)}
+        self._digests = {each for digests in known.values() for each in _split(digests)}
         self._new: list[bytes] = []
 
     def __contains__(self, digest: bytes) -> bool:
@@ -54,14 +55,13 @@ class Repeats:
             # Later than any before, even if the clock was set back.
             newest = int(next(reversed(self._by_key), "0"))
             key = f"{max(now_ms, newest + 1):015d}"
-            self._by_key[key] = self._new
-            changed[key] = b"".join(self._new)
+            self._by_key[key] = changed[key] = b"".join(self._new)
             self._new = []
         for key, digests in self._by_key.items():
             is_old = int(key) < now_ms - self._window_s * 1000
             if not is_old and len(self._digests) <= MOST_REMEMBERED:
                 break
-            self._digests.difference_update(digests)
+            self._digests.difference_update(_split(digests))
             changed[key] = None
             forgotten.append(key)
         for key in forgotten:
