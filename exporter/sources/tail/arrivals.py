@@ -220,7 +220,9 @@ class Arrivals:
         alike = self._records.alike(content)
         records = self._records.at(found.file_id)
         known = next(iter(self._matches(content, records)), None)
-        orphans = [record for record in alike if self._is_orphan(record, found.file_id)]
+        orphans = [
+            record for record in alike if self._is_orphan(record, found.file_id, content.gzip)
+        ]
         match = orphan_of(found, content, orphans)
         original = self._original_of(stranger, content, alike)
         longest = max(
@@ -284,10 +286,10 @@ class Arrivals:
         else:
             self._records.orphan(record)
 
-    def _is_orphan(self, record: FileRecord, file_id: FileId) -> bool:
+    def _is_orphan(self, record: FileRecord, file_id: FileId, gzip: bool) -> bool:
         """Whether the record's content may stand in the file of this inode instead of its own."""
-        if record.orphan:
-            return record.file_id != file_id  # it was in there, and is no more
+        if record.orphan:  # as it was it is there no more; compressed it may be
+            return record.file_id != file_id or record.gzip != gzip
         return not (
             self._roster.has(record.file_id)
             or self._roster.is_there(record.file_id)

@@ -60,6 +60,23 @@ def test_d1_a_compressed_file_beside_its_original_is_a_copy(all_logs: Tail, tmp_
         assert all_logs.poll(after_s=10) == []
 
 
+def test_d1_the_compressed_form_may_have_the_inode_of_the_file_that_was_read(
+    globbed: Tail, tmp_path: Path
+) -> None:
+    log = tmp_path / "app.log"
+    append(log, lines(1, 30))
+    assert globbed.poll() == lines(1, 30)
+    with globbed.down():
+        log.rename(tmp_path / "app.log.1")
+        packed = compress(tmp_path / "app.log.1")
+        (record,) = globbed.records()
+        record.inode = packed.stat().st_ino
+        globbed.store(record)
+        append(log, line(31))
+    assert globbed.poll() == [line(31)]
+    assert globbed.poll(after_s=100) == []
+
+
 @pytest.mark.parametrize("count", [30, 3000])
 def test_d2_a_file_compressed_before_it_was_read_gives_only_the_rest(
     globbed: Tail, tmp_path: Path, count: int
