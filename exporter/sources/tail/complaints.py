@@ -8,6 +8,9 @@ log = structlog.get_logger(__name__)
 
 TRIED_AGAIN = "tried again at the next look"
 
+MOST_TOLD = 10_000
+"""Troubles that are remembered: of a file that is gone it is never said that they have passed."""
+
 
 class Complaints:
     """Logs and counts a file's trouble when it begins."""
@@ -20,8 +23,11 @@ class Complaints:
     def about(self, path: str, doing: str, trouble: OSError | str, so: str) -> None:
         """Tell of a trouble that came while `doing` something, and what is done about it."""
         text = (trouble.strerror or str(trouble)) if isinstance(trouble, OSError) else trouble
-        if self._told.get((path, doing)) != text:
-            self._told[path, doing] = text
+        before = self._told.pop((path, doing), None)
+        self._told[path, doing] = text
+        if len(self._told) > MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        if text != before:
             self._counter.inc()
             log.warning(f"cannot {doing}", source=self._source, path=path, error=text, so=so)
 

@@ -14,7 +14,7 @@ alike (a banner, a CSV header) still agree."""
 OLDER_MARKS = 7
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The hash of the `length` bytes before a position; positions count decompressed bytes."""
 
     position: int

@@ -10,6 +10,9 @@ from exporter.sources.tail.record import VERSION, FileId, FileRecord, decode, en
 STARTED = "started"
 """The key that says that this source has looked at its files before."""
 
+MOST_RECORDS = 20_000
+"""Some 50 MB. Beyond those of the files seen last, records of files that are gone go soon."""
+
 
 class Records:
     """The records of one source, and which of them are not stored yet as they are now.
@@ -114,15 +117,23 @@ class Records:
                 found += self._by_head.get((length, digest(first[:length])), {}).values()
         return found
 
-    def prune(self, seen_before: float, is_there: Callable[[FileRecord], bool]) -> int:
-        """Forget files that were last seen that long ago, unless they are there.
+    def prune(self, long_ago: float, lately: float, is_there: Callable[[FileRecord], bool]) -> int:
+        """Forget files that were last seen long ago, unless they are there.
+
+        Args:
+            lately: where there are more than `MOST_RECORDS`, those beyond them are forgotten too,
+                unless they were seen since then: a file system may be away for a while.
 
         Returns:
             How many unfinished records of containers are forgotten with them.
         """
         pieces = 0
-        for record in list(self._by_serial.values()):
-            if record.seen < seen_before and not is_there(record):
+        beyond = len(self) - MOST_RECORDS
+        by_age = sorted(self._by_serial.values(), key=lambda record: record.seen)
+        for number, record in enumerate(by_age):
+            if record.seen >= (lately if number < beyond else long_ago):
+                break
+            if not is_there(record):
                 pieces += len(record.pending)
                 self.forget(record)
         return pieces

@@ -30,6 +30,9 @@ this many times less, for nothing has to be decoded."""
 
 PRUNE_INTERVAL_S = 3600.0
 
+LATELY_S = 6 * 3600.0
+"""Files that were seen since then are remembered whatever their number."""
+
 
 class TailSource:
     """Reads files that grow, are rotated, copied, truncated and compressed: each whole line once.
@@ -144,13 +147,14 @@ class TailSource:
             log.info("no file matches yet", source=self.name, paths=paths, so="looked for again")
 
     def _prune(self) -> None:
-        seen_before = self._clock.wall() - self._settings.forget_after_s
-        self._metrics.partials_dropped.inc(self._records.prune(seen_before, self._is_there))
+        now = self._clock.wall()
+        long_ago, lately = now - self._settings.forget_after_s, now - LATELY_S
+        self._metrics.partials_dropped.inc(self._records.prune(long_ago, lately, self._is_there))
 
     def _is_there(self, record: FileRecord) -> bool:
         if record.orphan:
             return False
-        if self._roster.is_there(record.file_id):
+        if self._roster.follows(record) or self._roster.is_there(record.file_id):
             return True
         try:
             info = os.stat(record.path)

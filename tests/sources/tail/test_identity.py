@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from exporter.sources.tail import records as records_module
 from exporter.sources.tail.fingerprint import NOTHING, Mark
-from tests.sources.tail.driver import Tail, append, append_raw, line, lines, overwrite, text
+from tests.sources.tail.driver import (
+    Tail,
+    append,
+    append_raw,
+    compress,
+    line,
+    lines,
+    overwrite,
+    text,
+)
 
 
 def test_lines_are_read_once_as_they_come(tail: Tail, tmp_path: Path) -> None:
@@ -211,6 +221,47 @@ def test_a13_a_hundred_thousand_dead_records_are_pruned_at_the_start(
         tail.store(record)
     assert tail.poll() == []
     assert [known.serial for known in tail.records()] == [alive]
+
+
+def test_a13_after_many_rotations_the_files_seen_last_are_remembered(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_module, "MOST_RECORDS", 4)
+    tail, log = running_tail, tmp_path / "app.log"
+    tail.set("*.log", rotated_wait_s=1)
+    contents = [lines(10 * n, 10 * n + 5, length=100) for n in range(7)]
+    for content in contents:
+        append(log, content)
+        assert tail.poll(after_s=60) == content
+        log.rename(tmp_path / "app.log.1")
+    for _ in range(5):
+        tail.poll(after_s=3600)
+    assert len(tail.records()) == 7
+    for _ in range(3):
+        tail.poll(after_s=3600)
+    assert len(tail.records()) == 4
+    (tmp_path / "app.log.1").unlink()
+    for number, content in enumerate(contents[3:], 2):
+        append(tmp_path / f"app.log.{number}", content)
+        compress(tmp_path / f"app.log.{number}")
+    assert tail.poll(after_s=20) == []
+
+
+def test_a13_a_deleted_file_that_is_being_read_is_remembered(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_module, "MOST_RECORDS", 0)
+    tail, log = running_tail, tmp_path / "app.log"
+    append(log, lines(1, 60_000, length=400))
+    read = 0
+    while blocks := list(tail.source.read(1)):
+        log.unlink(missing_ok=True)
+        read += sum(block.count(b"\n") for block in blocks)
+        tail.commit()
+        assert len(tail.records()) == 1
+        tail.time.now += 3500
+    assert tail.time.now > 1000 + 7 * 3600
+    assert read == 60_000
 
 
 def test_a13_a_file_that_is_there_is_remembered_however_old(tail: Tail, tmp_path: Path) -> None:
