@@ -27,6 +27,10 @@ LONGEST_EXEMPLAR = 128
 MOST_OUTCOMES = 32
 """Outcomes, usual and seen, that each new identity has at zero; each of them is a series."""
 
+COMBINATIONS = 50
+"""Times `Labelling.limit`: so many combinations of an identity's labels there may be. Clients who
+choose two extra attributes could else make 40,000 of them, and with three millions."""
+
 LATEST_TIME = 1e11
 """Unix seconds, in the year 5138. Prometheus refuses a whole scrape for one absurd time in it."""
 
@@ -95,6 +99,8 @@ class Accountant:
             for name in (*self._identity, v.ERROR_TYPE, v.CURRENCY)
         }
         self._accounts = self._all_accounts()
+        self._most_identities = COMBINATIONS * labelling.limit
+        self._known: set[LabelValues] = set()
         self._begun: set[LabelValues] = set()
         self._generation = -1
         self._recall()
@@ -149,6 +155,7 @@ class Accountant:
                     if name in self._guards:
                         self._guards[name].admit(value, beyond_limit=True)
         for labels in self._ledger[v.REQUESTS].labels:
+            self._known.add(labels[: len(self._identity)])
             self._remember(labels[len(self._identity) :])
 
     def fold(self, tally: Tally, kinds: Kinds) -> Fold:
@@ -219,7 +226,8 @@ class Accountant:
             wanted = dict(zip(self._identity, names + kind.attributes, strict=True))
             wanted |= {v.ERROR_TYPE: kind.error_type, v.CURRENCY: kind.currency}
             given = {name: self._label(name, value) for name, value in wanted.items()}
-            identity = tuple(given[name] for name in self._identity)
+            identity = self._let_in_together(tuple(given[name] for name in self._identity))
+            given |= zip(self._identity, identity, strict=True)
             self._identities[number] = identity
             if given != wanted:
                 self._folded[number] = [
@@ -233,6 +241,14 @@ class Accountant:
         guard = self._guards[name]
         is_in = value in guard if name == v.MODEL else guard.admit(value)
         return value if is_in else v.OTHER
+
+    def _let_in_together(self, identity: LabelValues) -> LabelValues:
+        """The identity; without its extra attributes if there are as many as there may be."""
+        if identity not in self._known and len(self._known) >= self._most_identities:
+            attributes = len(identity) - len(v.IDENTITY)
+            return (*identity[: len(v.IDENTITY)], *[v.OTHER] * attributes)
+        self._known.add(identity)
+        return identity
 
     def _begin_at_zero(self, identity: LabelValues) -> None:
         """Counters exist at zero once their model is known, so that a rate sees the first error."""

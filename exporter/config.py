@@ -210,7 +210,11 @@ class LabelsConfig(Section):
     """Further attributes of a record that become labels, such as workspace, team or route."""
 
     limit: Annotated[int, Field(ge=1, le=10_000)] = USUAL_LIMIT
-    """Values that each label may have; those beyond it become `other`."""
+    """Values that each label may have; those beyond it become `other`.
+
+    Of models, providers, operations and attributes there may be 50 times as many combinations; in
+    those beyond them all attributes are `other`.
+    """
 
     statuses: Annotated[tuple[StatusCode, ...], AfterValidator(_distinct)] = (
         vocabulary.USUAL_STATUSES

@@ -1,5 +1,6 @@
 """Which series a request adds to, and what its labels may be."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,22 @@ def test_each_label_is_limited_by_itself(label: str) -> None:
         }
         assert shown == {"value-1": 2, "other": 6}
         assert counted.value(v.REQUESTS, **{name: "value-2"}) is None
+
+
+def test_combinations_of_attributes_are_limited_too(tmp_path: Path) -> None:
+    labelling = Labelling(attributes=("team", "route", "key"), limit=10)
+    kinds = [
+        a_kind(attributes=(f"team-{team}", f"route-{route}", f"key-{key}"))
+        for team, route, key in product(range(10), repeat=3)
+    ]
+    for run in (1, 2):
+        with counting(tmp_path, labelling) as counted:
+            folded = counted.commit([a_record(kind) for kind in kinds])
+            assert folded == {"team": 500, "route": 500, "key": 500}
+            assert models(counted) == {"qwen": 1000 * run}
+            assert counted.value(v.REQUESTS, team="team-4") == 100 * run
+            assert counted.value(v.REQUESTS, team="team-5") is None
+            assert counted.value(v.REQUESTS, team="other", route="other") == 500 * run
 
 
 def test_error_types_and_currencies_are_limited_too() -> None:
