@@ -105,6 +105,11 @@ class Accountant:
         self._generation = -1
         self._recall()
 
+    @property
+    def guarded(self) -> tuple[str, ...]:
+        """Labels, in Prometheus's spelling, whose values may be folded into `other`."""
+        return tuple(map(v.prometheus_label, self._guards))
+
     def _all_accounts(self) -> tuple[Account, ...]:
         """Those of `DISTRIBUTIONS` first, in their order."""
 

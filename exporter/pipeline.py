@@ -16,6 +16,7 @@ import structlog
 
 from exporter.accounting import MOST_EXEMPLARS, Accountant
 from exporter.formats.compile import Decoded, Decoder
+from exporter.formats.lines import REASONS
 from exporter.ledger import Change, Ledger, PlacedExemplar
 from exporter.logs import error_text
 from exporter.prices import Prices
@@ -307,10 +308,14 @@ class Pipeline:
         """Have each of the metrics about ourselves there, at zero if need be."""
         metrics = self._metrics
         metrics.series.set(sum(map(len, self._ledger)))
+        for label in self._accountant.guarded:
+            metrics.folded.labels(label)
         for source in self._lines:
             metrics.lines.labels(source)
             metrics.records.labels(source)
             metrics.skipped.labels(source, "no_request")
+            for reason in (*REASONS, DECODER_FAILED):
+                metrics.rejected.labels(source, reason)
 
     def _count(self, pending: _Pending) -> None:
         """Tell of the batch in the metrics about ourselves, now that it counts."""

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from exporter import pipeline
 from exporter.formats.compile import Decoded, Decoder
+from exporter.formats.lines import INVALID_JSON, NO_MATCH
 from exporter.ledger import Ledger
 from exporter.pipeline import Pipeline
 from exporter.store import state
@@ -258,6 +259,17 @@ def test_lines_without_a_request_move_the_position(tmp_path: Path, source: HeldS
         assert fed.store.positions("gateway") == {"log": b"3"}
 
 
+def test_what_a_rule_watches_for_is_there_before_it_happens(
+    tmp_path: Path, source: HeldSource
+) -> None:
+    """Growth is counted from a series' first sample."""
+    with feeding(tmp_path, source) as fed:
+        for reason in (INVALID_JSON, NO_MATCH, pipeline.DECODER_FAILED):
+            assert fed.metric("lines_rejected_total", source="gateway", reason=reason) == 0
+        for label in ("gen_ai_request_model", "gen_ai_provider_name", "error_type"):
+            assert fed.metric("series_folded_total", label=label) == 0
+
+
 def test_metrics_tell_of_what_was_committed(tmp_path: Path, source: HeldSource) -> None:
     source.blocks = [line(), line("junk", 404), b"no json\n", line(latency_s=1e99)]
     with feeding(tmp_path, source, HeldSource("idle")) as fed:
@@ -269,7 +281,7 @@ def test_metrics_tell_of_what_was_committed(tmp_path: Path, source: HeldSource) 
             sample
             for family in fed.registry.collect()
             for sample in family.samples
-            if sample.name.endswith("lines_rejected_total")
+            if sample.name.endswith("lines_rejected_total") and sample.value
         ]
         assert sum(sample.value for sample in rejected) == 2
         assert {sample.labels["source"] for sample in rejected} == {"gateway"}

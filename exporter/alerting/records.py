@@ -181,9 +181,10 @@ class Records:
     def _growth(self, measure: Measure, matchers: Sequence[Matcher] = ()) -> Promql:
         """What each series of a counter grew by over one interval.
 
-        A series that is new is counted from its first sample, which our exporter gives at zero: a
-        Prometheus that meets a long-running exporter does not count its past. One that fell began
-        anew, so that its value is its growth. `last_over_time` bridges scrapes that failed.
+        A series that is new is counted from its first sample: a Prometheus that meets an exporter
+        which has long been running does not count its past. What has not happened yet our exporter
+        gives at zero, so that the first failure counts. A series that fell began anew, so that its
+        value is its growth. `last_over_time` bridges scrapes that failed.
         """
         series, interval = measure.series, self.interval_s
         lookback_s = max(LOOKBACK_S, interval)

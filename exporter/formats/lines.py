@@ -20,6 +20,9 @@ BAD_VALUE = "bad_value"
 NO_STATUS = "no_status"
 NO_MATCH = "no_match"
 
+REASONS = (INVALID_JSON, WRONG_TYPE, TOO_DEEP, BAD_VALUE, NO_STATUS, NO_MATCH)
+"""Why lines are rejected."""
+
 BLANK = b"\0 \t\r\v\f"
 """What a line may have around it: NULs where a log was truncated under its writer."""
 
