@@ -57,7 +57,7 @@ def configuration(definitions: Definitions) -> dict[str, object]:
     """Alertmanager's configuration."""
     told = definitions.notifications
     root: dict[str, object] = {
-        "receiver": told.default or NOBODY,
+        "receiver": _of_last_resort(told),
         "group_by": ["alertname", "severity"],
         "group_wait": q.duration(told.wait),
         "group_interval": q.duration(told.wait_between),
@@ -98,23 +98,33 @@ def _watched(definitions: Definitions) -> Sequence[Watched]:
     return (*definitions.alerts, *definitions.slos)
 
 
+def _of_last_resort(told: Notifications) -> str:
+    """The receiver of severities that nobody takes where they are sent: who takes all of them."""
+    defaults = [group for group in told.groups if group.name == told.default]
+    return next((group.name for group in defaults if SEVERITIES in _severity_sets(group)), NOBODY)
+
+
 def _routes(definitions: Definitions) -> Iterator[dict[str, object]]:
+    """To each group the alerts that are sent there; to the default one the others, too."""
     told = definitions.notifications
+    default = (told.default,) if told.default else ()
     ways: dict[Route, list[str]] = {}
     for each in _watched(definitions):
-        for group in each.notify:
-            way = Route(group, each.hours, each.repeat or told.repeat)
+        for name in each.notify or default:
+            way = Route(name, each.hours, each.repeat or told.repeat)
             ways.setdefault(way, []).append(each.name)
+    matchers = {way: f"alert_id=~{quoted('|'.join(names))}" for way, names in ways.items()}
+    of_others = [(Route(name, None, told.repeat), 'alert_id=""') for name in default]
     groups = {group.name: group for group in told.groups}
-    for way, names in ways.items():
+    for way, matcher in (*matchers.items(), *of_others):
         for severities in _severity_sets(groups[way.group]):
-            yield _route(way, names, severities, told)
+            yield _route(way, matcher, severities, told)
 
 
 def _route(
-    way: Route, names: Sequence[str], severities: Sequence[str], told: Notifications
+    way: Route, matcher: str, severities: Sequence[str], told: Notifications
 ) -> dict[str, object]:
-    matchers = [f"alert_id=~{quoted('|'.join(names))}"]
+    matchers = [matcher]
     if len(severities) < len(SEVERITIES):
         matchers.append(f"severity=~{quoted('|'.join(severities))}")
     route: dict[str, object] = {
@@ -140,13 +150,10 @@ def _receiver_name(group: str, severities: Sequence[str]) -> str:
 
 
 def _receivers(group: Group) -> Iterator[dict[str, object]]:
-    """A receiver for each set of severities; one by the group's name is there in any case."""
-    sets = _severity_sets(group)
-    for severities in sets:
+    """A receiver for each set of severities."""
+    for severities in _severity_sets(group):
         chosen = [each for each in group.receivers if each.severities == severities]
         yield {"name": _receiver_name(group.name, severities), **_integrations(chosen)}
-    if not any(_receiver_name(group.name, severities) == group.name for severities in sets):
-        yield {"name": group.name, **_integrations(group.receivers)}
 
 
 def _integrations(receivers: Sequence[Receiver]) -> dict[str, list[dict[str, object]]]:

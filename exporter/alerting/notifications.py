@@ -41,7 +41,12 @@ def _path(value: Path) -> Path:
     return value
 
 
+def _in_order(severities: tuple[Severity, ...]) -> tuple[Severity, ...]:
+    return tuple(each for each in SEVERITIES if each in severities)
+
+
 SecretFile = Annotated[Path, AfterValidator(_path)]
+Severities = Annotated[tuple[Severity, ...], Field(min_length=1), AfterValidator(_in_order)]
 
 
 class TimeRange(Section):
@@ -171,7 +176,7 @@ class Receiver(Section):
     send_resolved: bool = True
     """Whether the end of an alert is told, too."""
 
-    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = SEVERITIES
+    severities: Severities = SEVERITIES
     """Alerts of which severities go this way."""
 
     @model_validator(mode="wrap")
@@ -201,7 +206,8 @@ class Notifications(Section):
 
     default: Name | None = None
     """Group that is told of alerts that no definition sends anywhere, those of others included;
-    nobody, when left out."""
+    nobody, when left out. Its receivers of all severities are told, too, of those that nobody takes
+    where they are sent."""
 
     wait: Annotated[Duration, between(Duration("0s"), Duration("1h"))] = Duration("30s")
     """How long a first notification waits for further alerts of its kind."""

@@ -188,6 +188,67 @@ def test_alerts_of_others_are_told_by_their_names_in_words_that_are_known(
     assert line == f"{said}: DiskFull (since 2026-11-30 02:00 UTC)"
 
 
+ALL = {"webhook": {"url": "https://hooks.example/all"}}
+WORST = {"webhook": {"url": "https://hooks.example/worst"}, "severities": ["critical", "error"]}
+
+
+@pytest.mark.parametrize(
+    ("receivers", "labels", "receiver"),
+    [
+        ([ALL, WORST], "alert_id=Unsent severity=critical", "team,team/critical-error"),
+        ([ALL, WORST], "alert_id=Unsent severity=info", "team"),
+        ([ALL, WORST], "alertname=DiskFull severity=critical", "team,team/critical-error"),
+        ([ALL, WORST], "alertname=DiskFull", "team"),
+        ([ALL, WORST], "alert_id=Paged severity=critical", "pager/critical"),
+        ([ALL, WORST], "alert_id=Paged severity=info", "team"),
+        ([WORST], "alert_id=Unsent severity=critical", "team/critical-error"),
+        ([WORST], "alert_id=Unsent severity=info", "nobody"),
+        ([WORST], "alertname=DiskFull severity=warning", "nobody"),
+        ([WORST], "alert_id=Paged severity=info", "nobody"),
+    ],
+)
+def test_the_default_group_is_told_of_what_goes_nowhere_else_by_the_receivers_that_take_it(
+    receivers: list[dict[str, Any]], labels: str, receiver: str, amtool: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "alertmanager.yaml"
+    file.write_text(json.dumps(made(**default_group(receivers))))
+    asked = "config", "routes", "test", f"--config.file={file}", *labels.split()
+    assert receiver in told(amtool, *asked).splitlines()
+
+
+def test_severities_in_another_order_are_the_same(amtool: Path, tmp_path: Path) -> None:
+    every = {**WORST, "severities": [*reversed(SEVERITIES)]}
+    file = tmp_path / "alertmanager.yaml"
+    file.write_text(json.dumps(made(**default_group([ALL, every]))))
+    told(amtool, "check-config", file)
+
+
+def test_the_default_group_is_told_within_the_hours_of_an_alert() -> None:
+    (route, *_) = made(**default_group([ALL]))["route"]["routes"]
+    assert route["receiver"] == "team"
+    assert route["active_time_intervals"] == ["day"]
+    assert route["repeat_interval"] == "1h"
+
+
+def default_group(receivers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Definitions of two alerts, one of which no definition sends anywhere."""
+    watched = {"metric": "error_rate", "severities": {"critical": "9%", "info": "2%"}}
+    return {
+        "notifications": {
+            "default": "team",
+            "hours": {"day": {"timezone": "UTC"}},
+            "groups": [
+                {"name": "team", "receivers": receivers},
+                {"name": "pager", "receivers": [PAGER]},
+            ],
+        },
+        "alerts": [
+            {"name": "Unsent", **watched, "hours": "day", "repeat": "1h"},
+            {"name": "Paged", **watched, "notify": ["pager"]},
+        ],
+    }
+
+
 def rendered(text: str, group: dict[str, Any], amtool: Path, directory: Path) -> str:
     """What Alertmanager makes of a template for a group of alerts."""
     data, none = directory / "data.json", directory / "none.tmpl"
