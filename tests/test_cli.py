@@ -1,6 +1,7 @@
 """The commands, as somebody at a shell meets them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,27 @@ def test_a_missing_configuration_is_an_error_and_no_traceback(tmp_path: Path) ->
     assert result.exit_code == EX_CONFIG
     assert "nowhere.yaml" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("file", ["--config.file", "--web.config.file"])
+def test_a_file_that_may_not_be_read_is_nothing_that_a_restart_mends(
+    file: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut = tmp_path / "shut.yaml"
+    shut.touch()
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path == shut:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    config.write_text(f"state_dir: {tmp_path}/state\n{config.read_text()}")
+    result = invoke("run", "--config.file", config, file, shut)
+    assert result.exit_code == EX_CONFIG
+    assert result.stderr.endswith(f"{shut}: cannot be read: Permission denied\n")
 
 
 def test_the_schema_is_printed_for_editors() -> None:
@@ -94,6 +116,13 @@ def test_a_file_that_cannot_be_written_is_named(command: list[str], tmp_path: Pa
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"{tmp_path}/taken/within")
     assert refused.stderr.endswith(": Not a directory\n")
+
+
+def test_dashboards_of_what_cannot_be_a_label_are_refused(tmp_path: Path) -> None:
+    refused = invoke("dashboards", "build", "--out", tmp_path, "--attribute", "Team!")
+    assert refused.exit_code == 2
+    assert "expected an attribute of the configuration's labels, such as team" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_demo_without_requests_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,22 @@
 """`dashboards`: the command that writes them."""
 
+import re
 from pathlib import Path
 
 import click
 
+from exporter.config import LABEL_PATTERN
 from exporter.dashboards.options import REQUESTS_URL, Options
+
+
+def _attributes(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    for name in names:
+        if not re.match(LABEL_PATTERN, name):
+            expected = "expected an attribute of the configuration's labels, such as team"
+            raise click.BadParameter(f"{expected}; found {name!r}")
+    return names
 
 
 @click.group(name="dashboards")
@@ -24,6 +36,7 @@ def dashboards() -> None:
     "--attribute",
     "attributes",
     multiple=True,
+    callback=_attributes,
     help="Extra attribute of the configuration's labels; may be given several times.",
 )
 @click.option(

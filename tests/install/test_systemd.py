@@ -56,7 +56,7 @@ def test_the_unit_is_as_closed_as_the_documentation_says() -> None:
 def test_the_unit_agrees_with_the_daemon() -> None:
     unit = settings()
     assert unit["Type"] == "notify"
-    assert unit["RestartPreventExitStatus"] == "78"
+    assert unit["RestartPreventExitStatus"] == "2 78"
     assert f"/var/lib/{unit['StateDirectory']}" == "/var/lib/llm-gateway-exporter"
     assert f"--config.file=/etc/{unit['ConfigurationDirectory']}/config.yaml" in unit["ExecStart"]
     assert unit["ExecReload"] == "/bin/kill -HUP $MAINPID"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporter.alerting.importers import azure, cloudmonitor1, cloudmonitor2, cloudwatch, slo
 from exporter.alerting.importers.draft import Draft, ImportFailed
+from exporter.errors import reason_of
 from exporter.yaml_tree import YamlError, parse_all
 
 KINDS = ("cloudmonitor2", "cloudmonitor1", "cloudwatch", "azure", "sloth", "openslo")
@@ -41,7 +42,7 @@ def imported(kind: str, file: Path, hints: Hints) -> Draft:
         line = f":{error.position.line}" if error.position else ""
         raise ImportFailed(f"{file}{line}: cannot be read as {kind}: {error.message}") from None
     except (OSError, ValueError) as error:
-        raise ImportFailed(f"{file}: cannot be read as {kind}: {error}") from None
+        raise ImportFailed(f"{file}: cannot be read as {kind}: {reason_of(error)}") from None
     except RecursionError:
         raise ImportFailed(f"{file}: cannot be read as {kind}: it is nested too deeply") from None
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
