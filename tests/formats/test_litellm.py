@@ -258,6 +258,17 @@ def test_calls_that_ask_nothing_of_a_model_are_skipped(call_type: str) -> None:
     assert (len(decoded.batch), decoded.skipped) == (0, 1)
 
 
+def test_its_own_log_in_the_same_output_is_no_request() -> None:
+    access = {
+        "message": '10.0.0.7:57640 - "POST /v1/chat/completions HTTP/1.1" 200',
+        "level": "INFO",
+    }
+    error = {"message": "Exception occured", "level": "ERROR", "stacktrace": "Traceback"}
+    decoded = decode("litellm", access, payload(), error)
+
+    assert (len(decoded.batch), decoded.skipped, decoded.rejected) == (1, 2, {})
+
+
 def test_its_own_health_checks_are_skipped_but_not_what_a_client_calls_one() -> None:
     own = payload(metadata={"user_api_key_alias": "litellm-internal-health-check"})
     claimed = payload(request_tags=["litellm-internal-health-check"])
