@@ -38,9 +38,9 @@ DAYS = 2
 WIDTHS = {"desktop": 1920, "laptop": 1366}
 
 ALERTS = (
-    ("ThrottledRequests", "warning", "deepseek-v3", "deepseek", NOW - 6.4 * HOUR, NOW - 5.3 * HOUR),
-    ("ErrorRateHigh", "critical", "deepseek-r1", "deepseek", NOW - 6.2 * HOUR, NOW - 5.4 * HOUR),
-    ("LatencyP95High", "warning", "deepseek-r1", "deepseek", NOW - 40 * MINUTE, NOW),
+    ("Throttling", "warning", "deepseek-v3", "deepseek", NOW - 6.4 * HOUR, NOW - 5.3 * HOUR),
+    ("ErrorRate", "critical", "deepseek-r1", "deepseek", NOW - 6.2 * HOUR, NOW - 5.4 * HOUR),
+    ("Latency", "warning", "deepseek-r1", "deepseek", NOW - 40 * MINUTE, NOW),
 )
 
 
