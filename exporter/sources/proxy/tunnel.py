@@ -50,7 +50,7 @@ class Messages:
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._message: list[bytes] = []
+        self._message = bytearray()
         self._is_text = False
         self._skip = 0
 
@@ -64,15 +64,15 @@ class Messages:
         while (frame := self._frame()) is not None:
             is_last, opcode, payload = frame
             if opcode == TEXT:
-                self._message, self._is_text = [payload], True
+                self._message, self._is_text = bytearray(payload), True
             elif opcode == CONTINUATION and self._is_text:
-                if sum(map(len, self._message)) <= LONGEST_MESSAGE:
-                    self._message.append(payload)
+                if len(self._message) <= LONGEST_MESSAGE:
+                    self._message += payload
             elif opcode < 8:
                 self._is_text = False
             if is_last and opcode < 8 and self._is_text:
                 self._is_text = False
-                yield b"".join(self._message)
+                yield bytes(self._message)
 
     def _frame(self) -> tuple[bool, int, bytes] | None:
         """Whether it ends its message, its opcode and its payload; None if it is not whole yet."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+import tracemalloc
 from typing import Any
 
 import aiohttp
@@ -107,3 +109,18 @@ def test_text_messages_are_found_in_frames_cut_anywhere() -> None:
         messages = Messages()
         parts = [stream[start : start + step] for start in range(0, len(stream), step)]
         assert [found for part in parts for found in messages.feed(part)] == expected
+
+
+def test_a_message_in_very_many_frames_takes_no_time_and_no_memory() -> None:
+    messages = Messages()
+    assert list(messages.feed(frame(b"a", last=False))) == []
+    tracemalloc.start()
+    began = time.thread_time()
+    for part in (frame(b"b", opcode=0, last=False), frame(b"", opcode=0, last=False)):
+        for _ in range(10):
+            assert list(messages.feed(part * 2000)) == []
+    assert time.thread_time() - began < 1
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 250_000
+    assert list(messages.feed(frame(b"c", opcode=0))) == [b"a" + b"b" * 20_000 + b"c"]

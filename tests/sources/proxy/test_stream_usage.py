@@ -1,6 +1,7 @@
 """`ensure_stream_usage`: what is asked for, and what the client sees of the answer."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,13 @@ def test_the_client_sees_what_it_would_have_seen_unasked_cut_at_every_byte(endin
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_what_holds_no_usage_goes_through_as_it_is(data: bytes, cut: int) -> None:
     assert shown([data[:cut], data[cut:]]) == data
+
+
+def test_a_long_event_in_small_parts_takes_no_time() -> None:
+    event = b'data: {"choices":[{"delta":{"content":"' + b"x" * 1_000_000 + b'"}}]}\n\n'
+    began = time.thread_time()
+    assert shown([event[at : at + 1400] for at in range(0, len(event), 1400)]) == event
+    assert time.thread_time() - began < 1
 
 
 def test_an_event_with_usage_and_choices_is_the_upstreams_own() -> None:
