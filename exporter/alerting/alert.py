@@ -146,6 +146,9 @@ def _incoherences(alert: Alert) -> Iterator[Finding]:
     if (alert.metric in BY_STATUS) != (alert.status is not None):
         needs = "needs a status" if alert.status is None else "has no status"
         yield ("metric",), f"{alert.metric} {needs}; {' and '.join(BY_STATUS)} have one"
+    if alert.metric not in BY_CURRENCY and "currency" in alert.model_fields_set:
+        having = " and ".join(BY_CURRENCY)
+        yield ("currency",), f"{alert.metric} has no currency; {having} has one"
     if alert.breaching is not None and alert.breaching > alert.periods:
         yield ("breaching",), f"expected at most {alert.periods}, the number of periods"
     form = "percent" if alert.against else form_of(metric.unit)
@@ -180,7 +183,9 @@ def _incoherences(alert: Alert) -> Iterator[Finding]:
     if alert.periods * alert.period > OFFSETS_S.get(since, inf):
         yield ("periods",), f"all periods together are longer than since {AGAINST[since]}"
     counted = metric.kind.measure if isinstance(metric.kind, Amount) else None
-    if alert.minimum_traffic is not None and counted == metric.traffic and not alert.against:
+    if alert.minimum_traffic is not None and metric.traffic is None:
+        yield ("minimum_traffic",), f"{alert.metric} rests on no traffic"
+    elif alert.minimum_traffic is not None and counted == metric.traffic and not alert.against:
         yield ("minimum_traffic",), f"{alert.metric} is the traffic itself; its threshold is enough"
     if alert.against and metric.traffic is None:
         yield ("against",), f"{alert.metric} is no metric of requests; its change is not watched"

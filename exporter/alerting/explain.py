@@ -63,7 +63,11 @@ def _alert_in_words(alert: Alert) -> Iterator[str]:
         elif alert.periods > 1:
             often = f" in {alert.periods} windows in a row"
         least = alert.least_traffic(threshold)
-        enough = f"; a window counts when it holds {least} requests or more" if least else ""
+        enough = ""
+        if least and alert.tells_of_little_traffic:
+            enough = f"; compared with {least} requests or more"
+        elif least:
+            enough = f"; a window counts when it holds {least} requests or more"
         yield f"Is {severity}: {spoken(alert.compare)} {threshold.text}{often}{enough}."
     if alert.floor is not None:
         yield f"Leaves out: changes of values below {alert.floor.text}."

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from exporter.alerting.alert import Alert
 from exporter.alerting.definitions import Links
-from exporter.alerting.metrics import Amount, Unit
+from exporter.alerting.metrics import Amount, Down, Unit
 from exporter.alerting.slo import Slo
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.watched import Watched, label_of, spaced
@@ -55,7 +55,9 @@ def threshold_wording(alert: Alert, threshold: Threshold) -> Wording:
     metric = alert.meaning()
     value = value_text(metric.unit, change=alert.against is not None)
     than = f"{spoken(alert.compare)} {threshold.text}"
-    if alert.counts_windows:
+    if isinstance(metric.kind, Down):
+        what = "it cannot be scraped"
+    elif alert.counts_windows:
         what = (
             f"{metric.text} {_verb(metric.unit)} {than} in {{{{ $value }}}} of the last "
             f"{alert.periods} periods of {alert.period}"
@@ -69,7 +71,9 @@ def threshold_wording(alert: Alert, threshold: Threshold) -> Wording:
         how = "Looked at now"
     if alert.periods > 1 and not alert.counts_windows:
         how += f", {alert.periods} periods in a row"
-    if least := alert.least_traffic(threshold):
+    if (least := alert.least_traffic(threshold)) and alert.tells_of_little_traffic:
+        how += f"; compared with no fewer than {least} requests"
+    elif least:
         how += f"; windows of fewer than {least} requests do not count"
     return Wording(what, f"{how}.", (f"status={metric.status}",) if metric.status else ())
 

@@ -52,6 +52,10 @@ MISTAKES = {
     "metric: ttft_p95\n    severities: {warning: 120s}": "no quantile is above 120s",
     "metric: commit_age\n    severities: {warning: 5s}\n    by: [model]": "it has no by",
     "metric: requests\n    minimum_traffic: 5\n    severities: {warning: 5}": "the traffic itself",
+    "metric: commit_age\n    minimum_traffic: 5\n    severities: {warning: 5s}": (
+        "commit_age rests on no traffic"
+    ),
+    "currency: EUR": "error_rate has no currency; cost has one",
 }
 
 

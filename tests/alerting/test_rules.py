@@ -120,6 +120,12 @@ def test_an_objective_leads_to_the_requests_that_may_be_bad(
     assert url.partition("urlquery }}")[2] == filters
 
 
+def test_a_fall_of_traffic_is_compared_with_enough_of_it() -> None:
+    fall = {"compare": "at_most", "against": "yesterday", "severities": {"info": "-90%"}}
+    said = annotations({"alerts": [{"name": "Watched", "metric": "requests", **fall}]})
+    assert said["description"] == "Looked at over 5m; compared with no fewer than 20 requests."
+
+
 @pytest.mark.parametrize(
     ("alert", "said"),
     [
@@ -128,6 +134,10 @@ def test_an_objective_leads_to_the_requests_that_may_be_bad(
         ({"metric": "throttled_rate", "severities": {"info": "5%"}}, "throttled requests is {{"),
         ({"metric": "ratelimit_tokens", "compare": "below"}, "until the provider's limit are {{"),
         ({"metric": "ttft_p95", "severities": {"info": "5s"}}, "p95 time to first token is {{"),
+        (
+            {"metric": "exporter_down", "compare": "at_least", "severities": {"info": 1}},
+            "{{ $labels.instance }}: it cannot be scraped",
+        ),
     ],
 )
 def test_a_summary_is_a_sentence(alert: dict[str, Any], said: str) -> None:

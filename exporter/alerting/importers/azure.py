@@ -59,7 +59,9 @@ def convert(document: object, draft: Draft) -> None:
 
 def _converted(title: str, properties: Json, draft: Draft) -> dict[str, object]:
     criteria = (properties.get("criteria") or {}).get("allOf") or []
-    if len(criteria) != 1:
+    if not criteria:
+        raise ByHand("it has no criterion")
+    if len(criteria) > 1:
         raise ByHand(f"it has {len(criteria)} criteria that must hold together")
     (criterion,) = criteria
     if "Dynamic" in str(criterion.get("criterionType")):

@@ -19,6 +19,11 @@ _OPERATORS = {
     "LessThanThreshold": "below",
     "LessThanOrEqualToThreshold": "at_most",
 }
+_OF_BANDS = (
+    "LessThanLowerOrGreaterThanUpperThreshold",
+    "LessThanLowerThreshold",
+    "GreaterThanUpperThreshold",
+)
 _AMOUNTS: Mapping[str, tuple[str, str | None]] = {
     "Invocations": ("requests", None),
     "InvocationClientErrors": ("status_count", "4xx"),
@@ -53,8 +58,10 @@ def _converted(title: str, alarm: Json, draft: Draft) -> dict[str, object]:
     if "EvaluationCriteria" in alarm:
         raise ByHand("it is a PromQL alarm over other metrics")
     operator = str(alarm.get("ComparisonOperator"))
-    if operator not in _OPERATORS:
+    if operator in _OF_BANDS:
         raise ByHand(f"{operator} compares with a band that was learnt from the past")
+    if operator not in _OPERATORS:
+        raise ByHand(f"the comparison {operator} has no counterpart")
     metric, status, scope, period_s, factor = _what(title, alarm, draft)
     periods = int(figure(alarm.get("EvaluationPeriods") or 1, "EvaluationPeriods"))
     breaching = int(figure(alarm.get("DatapointsToAlarm") or periods, "DatapointsToAlarm"))
