@@ -9,7 +9,7 @@ request.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import NamedTuple, Self
 
@@ -122,6 +122,12 @@ class Kinds:
             self.traits = np.concatenate([self.traits, np.array(new, np.uint8)])
         return self.traits[numbers]
 
+    def successor(self) -> Self:
+        """An empty table for what comes; this one stays as it is for those who have its numbers."""
+        table = type(self)()
+        table.generation = self.generation + 1
+        return table
+
     def clear(self) -> None:
         """Forget all of them, so that clients who invent names can't fill the memory."""
         self._numbers.clear()
@@ -217,6 +223,14 @@ class Batch:
             trace_ids=lambda: trace_ids,
             start_times=lambda: started,
         )
+
+    def numbered_by(self, kinds: Kinds) -> Self:
+        """The same, with the numbers that its kinds have in another table."""
+        if self.kinds is kinds:
+            return self
+        present, places = np.unique(self.kind, return_inverse=True)
+        numbers = [kinds.number(self.kinds[number]) for number in present.tolist()]
+        return replace(self, kinds=kinds, kind=np.array(numbers, np.int64)[places])
 
     def take(self, rows: Indices) -> Self:
         """The given rows only."""

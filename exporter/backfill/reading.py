@@ -79,6 +79,9 @@ class OldLogs:
         reached: the step up to which an earlier run has gone.
         read_bytes: is told how much of the files, as they are on disk, has been read.
 
+    Attributes:
+        decoder: of what is read from now on.
+
     Raises:
         BackfillError: a file cannot be read.
     """
@@ -96,7 +99,7 @@ class OldLogs:
         read_bytes: Callable[[int], None],
     ) -> None:
         self._paths = paths
-        self._decoder = decoder
+        self.decoder = decoder
         self._step_s = step_s
         self._until = until
         self._reached = reached
@@ -156,7 +159,7 @@ class OldLogs:
         self, data: bytes, newest: int
     ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Batch]:
         """The requests of a chunk that have a time, and their steps, which never go back."""
-        decoded = self._decoder.decode(data)
+        decoded = self.decoder.decode(data)
         starts = decoded.batch.start_times()
         ends = starts + np.nan_to_num(decoded.batch.numbers.latency)
         is_timed = np.isfinite(ends) & (ends >= 0)

@@ -91,8 +91,8 @@ class _Backfill:
         self._reached = int(history.get(_REACHED, b"-1"))
         written = history.get(_WRITTEN, b"").decode()
         self._history = History(task.metrics, self._ledger, STEP_S, written)
-        spec = resolve(task.tail.format, config.formats)
-        decoder = Decoder(spec, self._kinds, attributes, task.tail.timezone)
+        self._spec = resolve(task.tail.format, config.formats)
+        self._attributes, self._zone = attributes, task.tail.timezone
         known = {
             Path(path): Position(*map(int, value.split()))
             for path, value in store.positions(_POSITIONS).items()
@@ -101,7 +101,7 @@ class _Backfill:
         self._report = Report()
         self._logs = OldLogs(
             task.paths,
-            decoder,
+            self._new_decoder(),
             step_s=STEP_S,
             until=task.until,
             reached=self._reached,
@@ -109,6 +109,9 @@ class _Backfill:
             report=self._report,
             read_bytes=read_bytes,
         )
+
+    def _new_decoder(self) -> Decoder:
+        return Decoder(self._spec, self._kinds, self._attributes, self._zone)
 
     def run(self) -> Report:
         """Read all; returns what was met."""
@@ -153,13 +156,12 @@ class _Backfill:
         )
 
     def _add(self, piece: Piece) -> None:
-        self._report.requests += len(piece.batch)
-        estimate = self._prices.estimate(piece.batch)
-        rows = (piece.batch.start_times() < self._log_begins).nonzero()[0]
-        self._log.add(
-            self._source, piece.batch.take(rows), None if estimate is None else estimate[rows]
-        )
-        self._tally.add(piece.batch, estimate)
+        batch = piece.batch.numbered_by(self._kinds)
+        self._report.requests += len(batch)
+        estimate = self._prices.estimate(batch)
+        rows = (batch.start_times() < self._log_begins).nonzero()[0]
+        self._log.add(self._source, batch.take(rows), None if estimate is None else estimate[rows])
+        self._tally.add(batch, estimate)
         self._positions[str(piece.path)] = b"%d %d %d" % piece.after
 
     def _end(self, step: int) -> None:
@@ -182,8 +184,9 @@ class _Backfill:
         self._log.committed()
         self._positions = {}
         self._tally.clear()
-        if len(self._kinds) > MOST_KINDS:
-            self._kinds.clear()
+        if len(self._kinds) > MOST_KINDS:  # Pieces that are decoded already have its numbers.
+            self._kinds = self._kinds.successor()
+            self._logs.decoder = self._new_decoder()
 
 
 def _first_logged(directory: Path) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from exporter.backfill import run
 from exporter.cli import main
 from exporter.config import load_config
 from exporter.engine import Engine, Metrics
@@ -101,6 +102,21 @@ def test_several_files_plain_and_gzip_are_merged_by_time(config: Path, tmp_path:
     values = [value for _, value in totals(config)]
     assert values == sorted(values)
     assert values[-1] == 100
+
+
+def test_more_names_than_are_remembered_count_whole(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MOST_KINDS", 50)
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(b"".join(line(n, BEGAN + 15 * n, f"model-{n}") for n in range(400)))
+    done = backfill(config, log)
+    assert "400 requests of 400 lines" in done.stdout, done.exception
+    search = RequestSearch(config.parent / "state" / "requests")
+    rows = [r for table in search.export(Filter()) for r in table.requests()]
+    assert [(r.request_id, r.model) for r in rows] == [
+        (f"id-{n}", f"model-{n}") for n in range(400)
+    ]
 
 
 @pytest.mark.fault("kill -9 of a backfill")
