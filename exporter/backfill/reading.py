@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter.errors import ExporterError
 from exporter.formats.compile import Decoder
-from exporter.record import Batch
+from exporter.record import Batch, Indices, Numbers
 
 CHUNK_BYTES = 1 << 20
+"""Of a file that is being read; with what is made of it, it takes some 7 MB."""
+
+FIRST_BYTES = 1 << 14
+"""Looked at to see when a file begins."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -50,6 +55,13 @@ class Piece:
     step: int
     batch: Batch
     after: Position
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """Where the pieces of a file that is not open yet may begin."""
+
+    step: int
 
 
 @dataclass
@@ -108,68 +120,96 @@ class OldLogs:
         self._read_bytes = read_bytes
 
     def pieces(self) -> Iterator[Piece]:
-        """All that is left, in order of steps."""
-        files = [self._file(path) for path in self._paths]
-        return heapq.merge(*files, key=lambda piece: piece.step)
+        """All that is left, in order of steps.
 
-    def _file(self, path: Path) -> Iterator[Piece]:
-        """The pieces of a file; a late line belongs to the step that was reached before it."""
+        A file is opened when the step has come that it begins with, for there may be thousands.
+        """
+        files = [self._file(path) for path in self._paths]
+        for place in heapq.merge(*files, key=lambda place: place.step):
+            if isinstance(place, Piece):
+                yield place
+
+    def _file(self, path: Path) -> Iterator["Piece | _Begin"]:
+        """Where a file begins, then its pieces."""
         begin = self._known.get(path, Position())
         newest = begin.newest
         if path in self._known and not begin.pieces:
             # What was appended since, or is late, comes after what is written already.
             newest = max(newest, self._reached + 1)
         try:
-            with path.open("rb") as raw:
-                for offset, data in self._chunks(raw, begin.offset):
-                    before = newest
-                    steps, batch = self._decoded(data, before)
-                    bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
-                    end = offset + len(data)
-                    for number in range(len(bounds) - 1 if len(steps) else 0):
-                        rows = np.arange(bounds[number], bounds[number + 1])
-                        newest = int(steps[rows[0]])
-                        is_last = bounds[number + 1] == len(steps)
-                        after = (
-                            Position(end, 0, newest)
-                            if is_last
-                            else Position(offset, number + 1, before)
-                        )
-                        if offset == begin.offset and number < begin.pieces:
-                            continue
-                        yield Piece(path, newest, batch.take(rows), after)
+            yield _Begin(self._first_step(path, begin.offset, newest))
+            yield from self._pieces_of(path, begin, newest)
         except (OSError, EOFError, zlib.error) as error:
             raise BackfillError(f"{path}: {error}") from error
 
-    def _chunks(self, raw: BinaryIO, begin: int) -> Iterator[tuple[int, bytes]]:
+    def _first_step(self, path: Path, offset: int, newest: int) -> int:
+        """No piece of the file is of an earlier one."""
+        with path.open("rb") as raw:
+            for _, data in self._chunks(raw, offset, FIRST_BYTES):
+                _, steps = self._steps(self.decoder.decode(data).batch, newest)
+                return int(steps[0]) if len(steps) else newest
+        return newest
+
+    def _pieces_of(self, path: Path, begin: Position, newest: int) -> Iterator[Piece]:
+        """The pieces of a file; a late line belongs to the step that was reached before it."""
+        with path.open("rb") as raw:
+            for offset, data in self._chunks(raw, begin.offset, CHUNK_BYTES):
+                before = newest
+                steps, batch = self._decoded(data, before)
+                bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+                end = offset + len(data)
+                for number in range(len(bounds) - 1 if len(steps) else 0):
+                    rows = np.arange(bounds[number], bounds[number + 1])
+                    newest = int(steps[rows[0]])
+                    is_last = bounds[number + 1] == len(steps)
+                    after = (
+                        Position(end, 0, newest)
+                        if is_last
+                        else Position(offset, number + 1, before)
+                    )
+                    if offset == begin.offset and number < begin.pieces:
+                        continue
+                    yield Piece(path, newest, batch.take(rows), after)
+
+    def _chunks(self, raw: BinaryIO, begin: int, size: int) -> Iterator[tuple[int, bytes]]:
         """Whole lines with their offset in the text."""
         is_gzip = raw.read(2) == _GZIP
         raw.seek(0)
         text = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if is_gzip else raw
         text.seek(begin)
         offset, on_disk = begin, 0
-        while lines := text.readlines(CHUNK_BYTES):
+        while lines := text.readlines(size):
             data = b"".join(lines)
             yield offset, data if data.endswith(b"\n") else data + b"\n"
             offset += len(data)
             self._read_bytes(raw.tell() - on_disk)
             on_disk = raw.tell()
 
-    def _decoded(
-        self, data: bytes, newest: int
-    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Batch]:
+    def _decoded(self, data: bytes, newest: int) -> tuple[Indices, Batch]:
         """The requests of a chunk that have a time, and their steps, which never go back."""
         decoded = self.decoder.decode(data)
-        starts = decoded.batch.start_times()
-        ends = starts + np.nan_to_num(decoded.batch.numbers.latency)
-        is_timed = np.isfinite(ends) & (ends >= 0)
-        is_old = is_timed & (ends < self._until)
+        rows, steps = self._steps(decoded.batch, newest)
+        untimed = int((~_is_timed(_ends(decoded.batch))).sum())
         report = self._report
         report.lines += decoded.lines
         report.skipped += decoded.skipped
         report.rejected += decoded.rejected.total()
-        report.untimed += int((~is_timed).sum())
-        report.recent += int((is_timed & ~is_old).sum())
-        rows = np.flatnonzero(is_old)
+        report.untimed += untimed
+        report.recent += len(decoded.batch) - untimed - len(rows)
+        return steps, decoded.batch.take(rows)
+
+    def _steps(self, batch: Batch, newest: int) -> tuple[Indices, Indices]:
+        """The rows that are old and have a time, and their steps."""
+        ends = _ends(batch)
+        rows = np.flatnonzero(_is_timed(ends) & (ends < self._until))
         steps = (ends[rows] // self._step_s).astype(np.int64)
-        return np.maximum.accumulate(np.maximum(steps, newest)), decoded.batch.take(rows)
+        return rows, np.maximum.accumulate(np.maximum(steps, newest))
+
+
+def _ends(batch: Batch) -> Numbers:
+    """When requests ended, Unix seconds."""
+    return batch.start_times() + np.nan_to_num(batch.numbers.latency)
+
+
+def _is_timed(ends: Numbers) -> NDArray[np.bool_]:
+    return np.isfinite(ends) & (ends >= 0)

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import re
+import resource
 import subprocess
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -117,6 +119,21 @@ def test_more_names_than_are_remembered_count_whole(
     assert [(r.request_id, r.model) for r in rows] == [
         (f"id-{n}", f"model-{n}") for n in range(400)
     ]
+
+
+def test_there_may_be_more_files_than_can_be_open(config: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{n}.jsonl" for n in range(100)]
+    for place, file in enumerate(files):
+        file.write_bytes(b"".join(line(n, BEGAN + 60 * n) for n in range(3 * place, 3 * place + 4)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, limits[1]))
+    try:
+        done = backfill(config, *reversed(files))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "400 requests" in done.stdout, done.output
+    values = [value for _, value in totals(config)]
+    assert (values, values[-1]) == (sorted(values), 400)
 
 
 @pytest.mark.fault("kill -9 of a backfill")
