@@ -57,7 +57,7 @@ class _Figures:
                     continue
                 source = sample.labels["source"]
                 self._values[sample.name, source] += int(sample.value)
-                if sample.name == _REJECTED:
+                if sample.name == _REJECTED and sample.value:
                     self._reasons.setdefault(source, []).append(sample.labels["reason"])
 
     def trouble(self, source: SourceConfig) -> str | None:

@@ -40,6 +40,7 @@ def test_lines_that_did_not_count_stand_beside_with_their_reasons(metrics: Metri
     metrics.pipeline.skipped.labels("gateway", "no_request").inc(2)
     metrics.pipeline.rejected.labels("gateway", "no_status").inc(1000)
     metrics.pipeline.rejected.labels("gateway", "bad_value").inc(3)
+    metrics.pipeline.rejected.labels("gateway", "invalid_json")
     healthy, state, counted, _ = told(metrics, TAIL)
     assert (healthy, state) == (True, "reading")
     assert counted == "1 counted, 1,003 rejected (bad_value, no_status), 2 skipped"
