@@ -3,11 +3,22 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
+import re
+
 EVENT_STREAM = b"text/event-stream"
 """Its media type."""
 
 LONGEST_EVENT = 1 << 20
 """Bytes; a longer event is left out."""
+
+EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+"""The end of an event, where all lines end alike."""
+
+
+def end_of_event(data: bytes, start: int) -> int:
+    """Where the first event ends that does; else where the data does."""
+    end = EVENT_END.search(data, start)
+    return end.end() if end else len(data)
 
 
 class EventStream:
@@ -21,17 +32,12 @@ class EventStream:
         self._after_cr = False
         self._begun = False
 
-    @property
-    def is_between(self) -> bool:
-        """Whether no line and no event has begun that is not whole."""
-        return not (self._size or self._rest_size)
-
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that end in these bytes."""
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
-        if b"\r" in data:
+        if data.find(b"\r") >= 0:  # `in` raises an error first, to look for a number.
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")

@@ -7,6 +7,7 @@ parted, parsed and taken in.
 
 import copy
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,6 +20,7 @@ _TEXT = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+')
 these are wrong."""
 
 _OTHER = "some other text"
+_QUOTED = msgspec.json.encode(_OTHER)
 
 
 class KnownEvent(msgspec.Struct, frozen=True, gc=False):
@@ -32,32 +34,40 @@ class KnownEvent(msgspec.Struct, frozen=True, gc=False):
     begin: bytes
     end: bytes
 
-    def behind(self, data: bytes) -> int:
-        """Where in the data something else begins than this event with any texts."""
-        data, between = self.end + data, self.end + self.begin
-        behind = place = 0
-        while data.startswith(between, place) and (text := _TEXT.match(data, place + len(between))):
-            behind, place = place, text.end()
-        if data.startswith(self.end, place):
-            behind = place
-        return behind if _is_utf8(data[:behind]) else 0
+    def last(self, data: bytes, end: int) -> int:
+        """Where the last one of it ends, if others with any texts follow at once.
+
+        Args:
+            end: where it has ended itself.
+        """
+        between = self.end + self.begin
+        last = text_end = end - len(self.end)
+        while data.startswith(between, text_end) and (
+            text := _TEXT.match(data, text_end + len(between))
+        ):
+            last, text_end = text_end, text.end()
+        if data.startswith(self.end, text_end):
+            last = text_end
+        last += len(self.end)
+        return last if _is_utf8(data[end:last]) else end
 
 
-def known_event(part: bytes, findings: Findings) -> KnownEvent | None:
-    """What a part of a stream is, if it is one event that is to be passed over from now on.
+def known_event(part: bytes, events: Sequence[bytes], findings: Findings) -> KnownEvent | None:
+    """What a part of a stream is, if it is an event that is to be passed over from now on.
 
     Args:
-        findings: into which it was taken; they have some output.
+        events: that it has ended.
+        findings: into which they were taken.
     """
-    document = _only_event(part)
+    document = _only(events)
     text = _text(document) if document else None
-    if not isinstance(text, str) or _OTHER.encode() in part:
+    if not isinstance(text, str) or part.find(_OTHER.encode()) >= 0:
         return None
     begin, _, end = part.partition(msgspec.json.encode(text))
-    if b"\\" in begin or b"\\" in end:
+    if begin.find(b"\\") >= 0 or end.find(b"\\") >= 0:
         return None
     # What is found there is the text, if another one in its place is.
-    other = _only_event(begin + msgspec.json.encode(_OTHER) + end)
+    other = _only(EventStream().feed(begin + _QUOTED + end))
     if other is None or _text(other) != _OTHER or _tells(other, findings):
         return None
     return KnownEvent(begin + b'"', b'"' + end)
@@ -72,8 +82,7 @@ def _text(document: Document) -> object:
     return delta.output if isinstance(delta, Delta) else delta
 
 
-def _only_event(part: bytes) -> Document | None:
-    events = EventStream().feed(part)
+def _only(events: Sequence[bytes]) -> Document | None:
     try:
         return decode_answer(events[0]) if len(events) == 1 else None
     except NOT_JSON:

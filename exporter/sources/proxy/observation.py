@@ -10,9 +10,9 @@ from exporter.formats.values import LONGEST_NAME
 from exporter.record import CLIENT_ABORTED, STREAM_ABORTED, Kind, Record
 from exporter.sources.proxy.apis import Asked, asked
 from exporter.sources.proxy.documents import NOT_JSON, decode_answer
-from exporter.sources.proxy.event_stream import EVENT_STREAM, EventStream
+from exporter.sources.proxy.event_stream import EVENT_STREAM, EventStream, end_of_event
 from exporter.sources.proxy.findings import Findings
-from exporter.sources.proxy.known_event import KnownEvent, known_event
+from exporter.sources.proxy.known_event import known_event
 from exporter.sources.proxy.unpacking import Unpacker, UnpackError, unpacker
 
 CLIENT_CLOSED_REQUEST = 499
@@ -22,8 +22,10 @@ CUT = "upstream_aborted"
 
 UNHURRIED = 1 << 14
 """Bytes of a stream that are looked into together, once its first token has come: what follows is
-of no interest before the end, and to look into each event by itself costs twice as much. One more
-is looked into by itself, as the others may be like it."""
+of no interest before the end, and to look into each event by itself costs twice as much."""
+
+MANY = 1 << 12
+"""Bytes of which it is worth while to know whether they are events like the first one."""
 
 _ERROR_TYPE = re.compile(r"[\w.-]{1,64}")
 
@@ -69,8 +71,6 @@ class Observation(msgspec.Struct, eq=False):
     _unpack: Unpacker | None = None
     _events: EventStream | None = None
     _parts: list[bytes] = []
-    _gathers: bool = False
-    _known: KnownEvent | None = None
     _first_output_s: float | None = None
     _succeeded: bool = False
 
@@ -117,7 +117,7 @@ class Observation(msgspec.Struct, eq=False):
         self._parts.append(data)
         self.held_bytes += len(data)
         if self._events is not None:
-            if not self._gathers or self.held_bytes > UNHURRIED:
+            if self._first_output_s is None or self.held_bytes > UNHURRIED:
                 self._take_events(self._events, elapsed_s)
         elif self.held_bytes > self.most_bytes:
             self._give_up()
@@ -154,20 +154,20 @@ class Observation(msgspec.Struct, eq=False):
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self.held_bytes = 0
-        if self._known is not None:
-            data = data[self._known.behind(data) :]
-        if data:
-            self._known = None  # After something new, it may be news again.
-            self._take_unknown(events, data, elapsed_s)
+        place, passed = 0, len(data)
+        while passed > MANY and len(data) - place > MANY:
+            end = end_of_event(data, place)
+            found = self._take_all(events, data[place:end], elapsed_s)
+            known = known_event(data[place:end], found, self.findings)
+            place = known.last(data, end) if known else end
+            passed = place - end
+        self._take_all(events, data[place:], elapsed_s)
 
-    def _take_unknown(self, events: EventStream, part: bytes, elapsed_s: float) -> None:
-        """Look into each event."""
-        has_begun = self._first_output_s is not None
-        for event in events.feed(part):
+    def _take_all(self, events: EventStream, data: bytes, elapsed_s: float) -> list[bytes]:
+        found = events.feed(data)
+        for event in found:
             self._take_event(event, elapsed_s)
-        self._gathers = has_begun and not self._gathers
-        if self._gathers and events.is_between:
-            self._known = known_event(part, self.findings)
+        return found
 
     def _take_event(self, event: bytes, elapsed_s: float) -> None:
         if event.startswith(b"[DONE]"):

@@ -10,11 +10,11 @@ import re
 import msgspec
 
 from exporter.sources.proxy.documents import NOT_JSON
+from exporter.sources.proxy.event_stream import EVENT_END
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OPTIONS = msgspec.json.Decoder(dict[str, object] | None)
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LONGEST_END = 4
 LONGEST_HELD = 1 << 20
 """Bytes of an event that are held until it is whole; a longer one goes through as it is."""
@@ -55,7 +55,7 @@ class UsageRemover:
         self._held += data
         kept = []
         start = 0
-        for end in _EVENT_END.finditer(self._held, looked_at):
+        for end in EVENT_END.finditer(self._held, looked_at):
             kept.append(_unasked(self._held[start : end.end()]))
             start = end.end()
         self._held = self._held[start:]
