@@ -175,6 +175,8 @@ class Arrivals:
                 self._records.place(record, content, length, skipping=is_half)
         except OSError as error:
             self._complaints.about(found.path, "read file", error, "left alone")
+        except Replaced:
+            self._records.forget(record)  # Somebody writes to it, so it is no longer one of those.
         finally:
             os.close(fd)
 
@@ -391,7 +393,11 @@ class Arrivals:
         found = stranger.found
         record = self._records.add(found.path, lineage_of(found.path), stranger.met, found.file_id)
         record.marks = list(marks)
-        self._records.place(record, content, *kept)
+        try:
+            self._records.place(record, content, *kept)
+        except Replaced:
+            self._records.forget(record)
+            raise
         self._follow(stranger, content, record, now)
 
     def _begin_at_end(self, stranger: Stranger, content: Content, now: float) -> None:

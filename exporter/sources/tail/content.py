@@ -123,6 +123,13 @@ class PlainContent:
 
 
 def last_bytes(content: Content, length: int) -> bytes:
-    """The last `WINDOW` bytes of the first `length` ones."""
+    """The last `WINDOW` bytes of the first `length` ones.
+
+    Raises:
+        Replaced: there are not so many.
+    """
     kept = min(length, WINDOW)
-    return content.at(length - kept, kept)
+    found = content.at(length - kept, kept)
+    if len(found) < kept:
+        raise Replaced
+    return found

@@ -100,7 +100,7 @@ class Follower:
             self.at_end = True
             return b""
         if self._before is None:
-            self._before = last_bytes(self.content, self.cursor)
+            self._before = self._known_before()
         window = self.content.window(self.cursor, self._before)
         self.replaying = self.cursor < self.record.position
         if self.replaying:
@@ -124,6 +124,20 @@ class Follower:
             return b""
         self.half = self.at_end and end < window.stop
         return self._take(bytes(memoryview(window.buffer)[window.start : end]))
+
+    def _known_before(self) -> bytes:
+        """The bytes before the cursor, by which each read sees whether the file is truncated.
+
+        It may have been, between being recognised and this.
+
+        Raises:
+            Replaced: they are not those that were counted.
+        """
+        before = last_bytes(self.content, self.cursor)
+        counted = self.record.mark
+        if 0 < self.cursor == counted.position and counted.differs(before):
+            raise Replaced
+        return before
 
     def rest(self) -> bytes:
         """The unfinished last line, as a line; for files that nobody writes to any more."""

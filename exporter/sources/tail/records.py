@@ -83,9 +83,13 @@ class Records:
     def place(
         self, record: FileRecord, content: Content, position: int, skipping: bool = False
     ) -> None:
-        """Count the content up to `position`, and no more than that."""
-        record.position, record.skipping = position, skipping
+        """Count the content up to `position`, and no more than that.
+
+        Raises:
+            Replaced: it has become shorter.
+        """
         record.mark = mark(position, last_bytes(content, position))
+        record.position, record.skipping = position, skipping
         record.marks = [earlier for earlier in record.marks if earlier.position < position]
         record.pending = {}
         first = content.at(0, min(position, WINDOW) if position else WINDOW)
