@@ -11,9 +11,14 @@ _LABELS = ["destination", "signal"]
 
 
 class OtlpMetrics:
-    """Registered once; destinations come and go with the configuration."""
+    """Registered once; destinations come and go with the configuration.
+
+    Attributes:
+        newest: those that were made last, by destination and signal.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.newest: dict[tuple[str, str], DestinationMetrics] = {}
         prefix = "llm_gateway_exporter_otlp"
         self.exports = Counter(
             f"{prefix}_exports", "Requests that a destination took.", _LABELS, registry=registry
@@ -57,6 +62,7 @@ class DestinationMetrics:
         self._metrics = metrics
         self._labels = (destination, signal)
         self._unsent_since: float | None = None
+        metrics.newest[self._labels] = self
         for counter in (metrics.exports, metrics.refused):
             counter.labels(*self._labels)
         metrics.queued.labels(*self._labels).set(0)
@@ -85,6 +91,8 @@ class DestinationMetrics:
         self._unsent_since = since
 
     def remove(self) -> None:
-        """The destination is no longer configured, or begins anew."""
-        self._metrics.queued.remove(*self._labels)
-        self._metrics.unsent_age.remove(*self._labels)
+        """The destination is no longer configured; one that has begun anew meanwhile stays."""
+        if self._metrics.newest.get(self._labels) is self:
+            del self._metrics.newest[self._labels]
+            self._metrics.queued.remove(*self._labels)
+            self._metrics.unsent_age.remove(*self._labels)
