@@ -26,11 +26,6 @@ def stopping() -> None:
     _send("STOPPING=1")
 
 
-def status(text: str) -> None:
-    """One line for a person, shown by `systemctl status`."""
-    _send("STATUS=" + " ".join(text.split()))
-
-
 def watchdog() -> None:
     """A sign of life, due at least every `watchdog_interval_s`."""
     _send("WATCHDOG=1")
@@ -53,6 +48,6 @@ def _send(*assignments: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.setblocking(False)  # A full queue must not hold the event loop.
-            manager.sendto("\n".join(assignments).encode(errors="replace"), address)
+            manager.sendto("\n".join(assignments).encode(), address)
     except OSError as error:
         _log.warning("could not notify the service manager", error=str(error))

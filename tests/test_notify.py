@@ -42,11 +42,6 @@ def test_a_reload_comes_with_the_time_it_began(manager: socket.socket) -> None:
     assert before_us <= int(value) <= after_us
 
 
-def test_a_status_is_one_line_that_cannot_hold_another_message(manager: socket.socket) -> None:
-    notify.status("reading 3 files\nSTOPPING=1 \ud800é")
-    assert manager.recv(1000) == "STATUS=reading 3 files STOPPING=1 ?é".encode()
-
-
 def test_gives_signs_of_life(manager: socket.socket) -> None:
     notify.watchdog()
     assert manager.recv(1000) == b"WATCHDOG=1"
