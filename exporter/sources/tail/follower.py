@@ -1,6 +1,7 @@
 """One file being read: whole lines from its position on."""
 
 import os
+from contextlib import suppress
 
 from exporter.sources.tail.content import Content, Replaced, Window, last_bytes
 from exporter.sources.tail.directory import SETTLED_S
@@ -153,8 +154,10 @@ class Follower:
         os.close(self.content.fd)
 
     def unread(self) -> int:
-        """Bytes on disk that were not looked at."""
-        return 0 if self.at_end else self.content.unread(self.cursor)
+        """Bytes on disk that were not looked at, as far as the file can be looked at."""
+        with suppress(OSError):
+            return 0 if self.at_end else self.content.unread(self.cursor)
+        return 0
 
     def _changed(self) -> bool:
         """Whether the file was written to since it was looked at and had no whole line."""

@@ -318,7 +318,11 @@ class Roster:
         """No glob matches the file: read on from what is open."""
         if follower.away_since is None:
             follower.away_since = now
-        info = os.fstat(follower.content.fd)
+        try:
+            info = os.fstat(follower.content.fd)
+        except OSError:  # another machine has deleted it; reading it will tell
+            follower.linked = follower.at_end = False
+            return
         follower.linked = info.st_nlink > 0
         follower.look(State.of(info))
 

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -506,6 +507,32 @@ def test_b13_a_trouble_with_reading_a_file_is_told_each_time_that_it_begins(
             assert running_tail.poll() == running_tail.poll() == []
         assert running_tail.metric("file_errors_total") == times
         assert running_tail.poll() == [line(times)]
+
+
+def test_b13_a_file_that_another_machine_deletes_holds_up_no_other(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail, log = running_tail, tmp_path / "app.log"
+    append(log, line(1))
+    append(tmp_path / "other.log", line(2))
+    assert sorted(tail.poll()) == lines(1, 2)
+    inode, looked = log.stat().st_ino, os.fstat
+    log.unlink()
+    for name in ("fstat", "preadv", "lseek"):
+        call = getattr(os, name)
+
+        def on_network(fd: int, *arguments: object, call: Callable[..., object] = call) -> object:
+            if looked(fd).st_ino == inode:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return call(fd, *arguments)
+
+        monkeypatch.setattr(os, name, on_network)
+    append(tmp_path / "other.log", line(3))
+    tail.time.now += 1
+    assert list(tail.source.read(0)) == []  # a commit fails
+    assert tail.poll() == [line(3)]
+    assert tail.poll(after_s=100) == []
+    assert tail.metric("open_files") == 1
 
 
 def test_b13_a_file_that_is_gone_before_it_is_opened_is_no_trouble(
