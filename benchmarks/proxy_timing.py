@@ -8,6 +8,7 @@ priority where that is allowed.
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -127,33 +128,33 @@ async def _phase(port: int, name: str, seconds: float) -> None:
     await asyncio.gather(*(_ask(port, name, numbers, until) for _ in range(STREAMS)))
 
 
-async def _scrape(address: str) -> int:
-    """Samples of one scrape."""
+async def _scrape(address: str) -> bytes:
+    """An exposition."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
     body = (await reader.read(-1)).partition(b"\r\n\r\n")[2]
     writer.close()
-    return sum(line[:1].isalpha() for line in body.splitlines())
+    return body
 
 
-async def _scrape_each_second(address: str, samples: list[int]) -> None:
+async def _scrape_each_second(address: str, scrapes: list[bytes]) -> None:
     while True:
-        samples.append(await _scrape(address))
+        scrapes.append(await _scrape(address))
         await asyncio.sleep(SCRAPE_EVERY_S)
 
 
-async def _measure(upstream: Upstream, upstream_port: int, port: int, address: str) -> list[int]:
-    """Samples of each scrape."""
-    samples: list[int] = []
+async def _measure(upstream: Upstream, upstream_port: int, port: int, address: str) -> list[bytes]:
+    """What each scrape brought."""
+    scrapes: list[bytes] = []
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", upstream_port)
     async with server:
         await _phase(port, "warm", WARM_UP_S)
         await _phase(port, "quiet", SECONDS)
-        scraping = asyncio.create_task(_scrape_each_second(address, samples))
+        scraping = asyncio.create_task(_scrape_each_second(address, scrapes))
         await _phase(port, "scraped", SECONDS)
         scraping.cancel()
-    return samples
+    return scrapes
 
 
 def _recorded(requests: Path) -> dict[str, Timing]:
@@ -202,7 +203,9 @@ def measure() -> str:
         program = ("taskset", "-c", PROXY_CORE, sys.executable, "-m", "exporter")
         with Daemon(config, program=program) as daemon:
             daemon.wait_ready()
-            samples = uvloop.run(_measure(upstream, upstream_port, port, daemon.address))
+            gc.disable()  # The upstream's own pauses would be taken for the proxy's.
+            scrapes = uvloop.run(_measure(upstream, upstream_port, port, daemon.address))
+            gc.enable()
             wait_until(
                 lambda: daemon.total("llm_gateway_requests_total") >= len(upstream.truth),
                 20,
@@ -219,6 +222,7 @@ def measure() -> str:
             ]
             what = "time to first token" if name == "first_token_ms" else "latency"
             rows.append([f"{len(ids):,}", *_row(f"{what}, {title}", differences)])
+    samples = [sum(line[:1].isalpha() for line in scrape.splitlines()) for scrape in scrapes]
     header = ["streams", "recorded less true", "median, ms", "99th percentile", "greatest"]
     return (
         f"{busy}\n\n{STREAMS} streams at once, {priority}; {len(samples)} scrapes of "

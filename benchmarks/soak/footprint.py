@@ -18,13 +18,16 @@ class Sample(NamedTuple):
     Attributes:
         resident, proportional, private: MiB; each page of memory at its whole size, by its share
             of the processes that have it, and only if no other has it.
+        sockets: open ones, of which there are as many as peers connect.
+        files: all other descriptors.
         cpu_s: user and system time so far.
     """
 
     resident: float
     proportional: float
     private: float
-    descriptors: int
+    sockets: int
+    files: int
     threads: int
     cpu_s: float
 
@@ -44,14 +47,25 @@ def _sample(pid: str) -> Sample:
     }
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
+    descriptors = list(map(_target, (process / "fd").iterdir()))
+    sockets = sum(target.startswith("socket:") for target in descriptors)
     return Sample(
         memory["Rss"],
         memory["Pss"],
         memory["Private_Clean"] + memory["Private_Dirty"],
-        len(os.listdir(process / "fd")),
+        sockets,
+        len(descriptors) - sockets,
         int(fields[17]),
         ticks / os.sysconf("SC_CLK_TCK"),
     )
+
+
+def _target(descriptor: Path) -> str:
+    """What a descriptor stands for, "" if it has been closed meanwhile."""
+    try:
+        return os.readlink(descriptor)
+    except FileNotFoundError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ def trend(hours: Sequence[float], values: Sequence[float]) -> Trend:
 
 
 def draw(path: Path, times: Sequence[float], samples: Sequence[Sample], warm_up_s: float) -> None:
-    """A picture of memory, and of descriptors and threads, over the time.
+    """A picture of memory, and of sockets, other descriptors and threads, over the time.
 
     Args:
         times: of the samples, in seconds.
@@ -94,7 +108,7 @@ def draw(path: Path, times: Sequence[float], samples: Sequence[Sample], warm_up_
     memory, counts = figure.subplots(2, 1, sharex=True)
     for label, column in (("resident", 0), ("private", 2)):
         memory.plot(minutes, [one[column] for one in samples], label=label)
-    for label, column in (("file descriptors", 3), ("threads", 4)):
+    for label, column in (("sockets", 3), ("other descriptors", 4), ("threads", 5)):
         counts.plot(minutes, [one[column] for one in samples], label=label)
     memory.set_ylabel("memory, MiB")
     counts.set_ylabel("number")

@@ -16,8 +16,9 @@ HELD = {
     "resident memory, MiB": 0,
     "proportional memory, MiB": 1,
     "private memory, MiB": 2,
-    "file descriptors": 3,
-    "threads": 4,
+    "sockets": 3,
+    "other descriptors": 4,
+    "threads": 5,
 }
 """Columns of samples that are judged."""
 
