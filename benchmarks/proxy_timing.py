@@ -18,14 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import uvloop
 
 from benchmarks.contest import table
 from benchmarks.proxy import PATH, PROXY_CORE, load_before, on_load_core
+from benchmarks.soak.sent import TICK_S, Load
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.search import RequestSearch
 from tests.daemon import Daemon
@@ -107,6 +109,26 @@ class Upstream:
         return Timing((first - asked) * 1000, (last - asked) * 1000)
 
 
+def serve_upstream(port: int, stopping: Event) -> dict[str, Timing]:
+    """The truth, by request id.
+
+    In a process of its own, and before all others: what holds it up, the proxy would be blamed for.
+    """
+    gc.disable()
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
+    return uvloop.run(_serve_upstream(port, stopping))
+
+
+async def _serve_upstream(port: int, stopping: Event) -> dict[str, Timing]:
+    upstream = Upstream()
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", port)
+    while not stopping.is_set():
+        await asyncio.sleep(TICK_S)
+    server.close()
+    return upstream.truth
+
+
 async def _ask(port: int, phase: str, numbers: "itertools.count[int]", until: float) -> None:
     """Streams on one connection, one after the other; they don't all begin at the same moment."""
     await asyncio.sleep(random.uniform(*FIRST_S))
@@ -144,16 +166,14 @@ async def _scrape_each_second(address: str, scrapes: list[bytes]) -> None:
         await asyncio.sleep(SCRAPE_EVERY_S)
 
 
-async def _measure(upstream: Upstream, upstream_port: int, port: int, address: str) -> list[bytes]:
+async def _measure(port: int, address: str) -> list[bytes]:
     """What each scrape brought."""
     scrapes: list[bytes] = []
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", upstream_port)
-    async with server:
-        await _phase(port, "warm", WARM_UP_S)
-        await _phase(port, "quiet", SECONDS)
-        scraping = asyncio.create_task(_scrape_each_second(address, scrapes))
-        await _phase(port, "scraped", SECONDS)
-        scraping.cancel()
+    await _phase(port, "warm", WARM_UP_S)
+    await _phase(port, "quiet", SECONDS)
+    scraping = asyncio.create_task(_scrape_each_second(address, scrapes))
+    await _phase(port, "scraped", SECONDS)
+    scraping.cancel()
     return scrapes
 
 
@@ -193,7 +213,7 @@ def measure() -> str:
     """
     busy = load_before()
     on_load_core()
-    upstream, upstream_port, port = Upstream(), free_port(), free_port()
+    upstream_port, port = free_port(), free_port()
     with _real_time() as priority, tempfile.TemporaryDirectory() as directory:
         config = Path(directory, "config.yaml")
         proxy = f"{{listen: '127.0.0.1:{port}', upstream: 'http://127.0.0.1:{upstream_port}'}}"
@@ -201,24 +221,24 @@ def measure() -> str:
             f"state_dir: {directory}/state\nsources: [{{name: edge, proxy: {proxy}}}]\n"
         )
         program = ("taskset", "-c", PROXY_CORE, sys.executable, "-m", "exporter")
-        with Daemon(config, program=program) as daemon:
+        upstream = Load(serve_upstream, upstream_port)
+        with upstream, Daemon(config, program=program) as daemon:
             daemon.wait_ready()
-            gc.disable()  # The upstream's own pauses would be taken for the proxy's.
-            scrapes = uvloop.run(_measure(upstream, upstream_port, port, daemon.address))
-            gc.enable()
+            scrapes = uvloop.run(_measure(port, daemon.address))
+            truth = upstream.stop()
             wait_until(
-                lambda: daemon.total("llm_gateway_requests_total") >= len(upstream.truth),
+                lambda: daemon.total("llm_gateway_requests_total") >= len(truth),
                 20,
                 "the last commit",
             )
             recorded = _recorded(Path(directory, "state", "requests"))
-    assert recorded.keys() == upstream.truth.keys(), "a stream was not recorded"
+    assert recorded.keys() == truth.keys(), "a stream was not recorded"
     rows = []
     for phase, title in (("quiet", "no scrapes"), ("scraped", "a scrape each second")):
         ids = [each for each in recorded if each.startswith(phase)]
         for name in ("first_token_ms", "latency_ms"):
             differences = [
-                getattr(recorded[each], name) - getattr(upstream.truth[each], name) for each in ids
+                getattr(recorded[each], name) - getattr(truth[each], name) for each in ids
             ]
             what = "time to first token" if name == "first_token_ms" else "latency"
             rows.append([f"{len(ids):,}", *_row(f"{what}, {title}", differences)])
