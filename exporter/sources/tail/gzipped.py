@@ -15,6 +15,9 @@ MAGIC = b"\x1f\x8b\x08"
 GZIP_WINDOW_BITS = 31
 
 RAW_BLOCK = 64 << 10
+GLANCE = 16 << 10
+"""Bytes decompressed in one go where a few are wanted: hundreds of files may wait to be read."""
+
 STEP = 16 << 20
 """Bytes decompressed in one go before another file has its turn; about 30 ms."""
 
@@ -62,7 +65,7 @@ class GzipContent:
         if offset + length <= len(self._first):
             return self._first[offset : offset + length]
         self._reach(offset)
-        while self._end < offset + length and self._more():
+        while self._end < offset + length and self._more(GLANCE):
             pass
         data = bytes(self._buffer[offset - self._start :][:length])
         if offset == 0:
@@ -121,8 +124,11 @@ class GzipContent:
             del self._buffer[:spare]
             self._start += spare
 
-    def _more(self) -> bool:
+    def _more(self, most: int = BLOCK) -> bool:
         """Decompress some more; False where the file has no more to give now.
+
+        Args:
+            most: bytes, about.
 
         Raises:
             Replaced: the file is shorter than what was read of it.
@@ -133,10 +139,10 @@ class GzipContent:
             return False
         checkpoint = self._inflate.copy()
         try:
-            got = self._inflate.decompress(self._raw, BLOCK)
+            got = self._inflate.decompress(self._raw, most)
             self._buffer += got
-            while len(got) == BLOCK and not self._inflate.unconsumed_tail:
-                got = self._inflate.decompress(b"", BLOCK)  # what it still held back
+            while len(got) == most and not self._inflate.unconsumed_tail:
+                got = self._inflate.decompress(b"", most)  # what it still held back
                 self._buffer += got
         except zlib.error:
             self._buffer += _before_error(checkpoint, self._raw)

@@ -1,6 +1,7 @@
 """Compressed files, most of them the rotated form of one that was read (D1 to D9)."""
 
 import gzip
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -75,6 +76,23 @@ def test_d1_the_compressed_form_may_have_the_inode_of_the_file_that_was_read(
         append(log, line(31))
     assert globbed.poll() == [line(31)]
     assert globbed.poll(after_s=100) == []
+
+
+def test_compressed_files_that_wait_to_be_read_take_little_memory(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    running_tail.set("app.log*")
+    for number in range(1, 51):
+        packed = gzip.compress(text(lines(number * 1000, number * 1000 + 999, length=2000)))
+        (tmp_path / f"app.log.{number}.gz").write_bytes(packed)
+    reading = running_tail.source.read(1)
+    tracemalloc.start()
+    first = next(reading)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 20 << 20
+    read = sum(block.count(b"\n") for block in (first, *reading))
+    assert read + len(running_tail.read()) == 50_000
 
 
 @pytest.mark.parametrize("count", [30, 3000])
