@@ -25,6 +25,11 @@ INSTANT_S = 0.001
 """What a subquery is shorter than its steps together: so it has as many steps at any time, and no
 more where, as in Prometheus 2, a range includes its left end."""
 
+SETTLE_S = 15
+"""Seconds, at most, between the end of what rules count and their evaluation. A sample is in
+Prometheus later than its time says, by what a scrape or a collector takes: an evaluation at that
+time would not see it, and the next would count from it."""
+
 LOOKBACK_S = 600
 """How long a counter may be missing (an exporter that restarts) and still be counted on."""
 
@@ -77,6 +82,11 @@ class Records:
 
     interval_s: float
     rules: dict[str, Record] = field(default_factory=dict)
+
+    @property
+    def settle_s(self) -> float:
+        """How long before an evaluation ends what it counts, in seconds."""
+        return min(SETTLE_S, self.interval_s / 4)
 
     def value(self, kind: Kind, level: Level, window_s: float) -> Promql:
         """The record of a metric's value over windows of a length."""
@@ -186,14 +196,15 @@ class Records:
         gives at zero, so that the first failure counts. A series that fell began anew, so that its
         value is its growth. `last_over_time` bridges scrapes that failed.
         """
-        series, interval = measure.series, self.interval_s
-        lookback_s = max(LOOKBACK_S, interval)
-        newest = q.call("last_over_time", q.select(series, matchers, window_s=lookback_s))
-        before = q.call(
-            "last_over_time",
-            q.select(series, matchers, window_s=LOOKBACK_S, offset_s=interval),
-        )
-        first = q.call("min_over_time", q.select(series, matchers, window_s=interval))
+        interval, end = self.interval_s, self.settle_s
+
+        def over(function: str, window_s: float, offset_s: float) -> Promql:
+            samples = q.select(measure.series, matchers, window_s=window_s, offset_s=offset_s)
+            return q.call(function, samples)
+
+        newest = over("last_over_time", max(LOOKBACK_S, interval), end)
+        before = over("last_over_time", LOOKBACK_S, interval + end)
+        first = over("min_over_time", interval, end)
         grown = q.binary(newest, "-", q.binary(before, "or", first))
         anew = q.binary(newest, "+", q.number(0))
         return q.binary(q.binary(grown, ">=", q.number(0)), "or", anew)
@@ -227,6 +238,10 @@ class WithoutRecords(Records):
     Attributes:
         interval_s: the length of windows, whose ends tell what a counter grew by.
     """
+
+    @property
+    def settle_s(self) -> float:
+        return 0
 
     def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
         return Operand(f"({expression})")

@@ -91,10 +91,10 @@ def _burning(
 def _idle(
     slo: Slo, rules: Sequence[AlertRule], variant: str, traffic: int, interval_s: float
 ) -> Case:
-    """All requests are bad, but few."""
+    """All requests are bad, but few; they come last of what is seen in an hour."""
     hour = round(HOUR_S / interval_s)
     line = Timeline(1, interval_s)
-    line.add(_traffic(slo, variant, Fraction(1), 0), hour - 1)
+    line.add(_traffic(slo, variant, Fraction(1), 0), hour - 2)
     line.add(_traffic(slo, variant, Fraction(1), traffic))
     firing = [
         _firing(slo, rule, variant, Fraction(1))
@@ -128,8 +128,8 @@ def _recorded(slo: Slo, variant: str, share: float) -> Iterator[Recorded]:
 
 
 def _afterwards(slo: Slo, interval_s: float) -> int:
-    """Samples until all short windows have seen the end of an hour's trouble."""
-    return round(max(window.short for window in burn_windows(slo)) / interval_s)
+    """Samples until all short windows have seen the end of an hour's trouble, a sample later."""
+    return round(max(window.short for window in burn_windows(slo)) / interval_s) + 1
 
 
 def _traffic(slo: Slo, variant: str, share: Fraction, traffic: int) -> Increments:

@@ -176,14 +176,17 @@ class _Story:
         self, steps: int, begin: int, again: int, kept: int, firing: Sequence[Firing]
     ) -> Iterator[Check]:
         alert = self.alert
+        # What is counted in a sample is seen at the next, when it has settled.
+        settled = 0 if isinstance(alert.meaning().kind, Age | Down | State) else 1
         if alert.counts_windows:
             # Windows are counted at multiples of the period, the first of them at its end.
             count = alert.breaching or 1
-            first = begin - 1 + count * steps
-            end = begin - 1 + (alert.periods + 1) * steps
+            late = settled if steps == 1 else 0
+            first = begin - 1 + count * steps + late
+            end = begin - 1 + (alert.periods + 1) * steps + late
         else:
-            first = begin + (alert.periods - 1) * steps
-            end = again
+            first = begin + (alert.periods - 1) * steps + settled
+            end = again + settled
         yield self._check(first - 1)
         yield self._check(first, firing)
         if kept:

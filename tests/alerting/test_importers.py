@@ -30,11 +30,13 @@ def test_a_source_becomes_these_definitions_and_this_report(kind: str) -> None:
     assert result.stderr == (SOURCES / f"{kind}.report").read_text()
 
 
-def test_what_is_imported_becomes_rules_whose_tests_pass(promtool: Path, tmp_path: Path) -> None:
-    for kind in KINDS:
-        definitions = tmp_path / f"{kind}.yaml"
-        definitions.write_text((SOURCES / f"{kind}.definitions").read_text())
-        checked(written(load_definitions(definitions), tmp_path / kind), promtool)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_imported_becomes_rules_whose_tests_pass(
+    kind: str, promtool: Path, tmp_path: Path
+) -> None:
+    definitions = tmp_path / f"{kind}.yaml"
+    definitions.write_text((SOURCES / f"{kind}.definitions").read_text())
+    checked(written(load_definitions(definitions), tmp_path / kind), promtool)
 
 
 def test_durations_without_a_known_unit_are_left_to_a_person() -> None:

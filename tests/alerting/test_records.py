@@ -16,13 +16,13 @@ SERIES = 'llm_gateway_requests_total{error_type="",gen_ai_request_model="m",inst
 @pytest.mark.parametrize(
     ("series", "expected"),
     [
-        pytest.param({"a": "0 0 3 3 7 9 9"}, {"5m": 9, "6m": 9}, id="plain"),
-        pytest.param({"a": "0 5 5 5 5 5 5"}, {"5m": 5, "6m": 0}, id="leaves the window"),
-        pytest.param({"a": "_ _ 0 4 4 4 4"}, {"5m": 4, "6m": 4}, id="born at zero"),
-        pytest.param({"a": "_ _ 900 903 903 903 903"}, {"5m": 3, "6m": 3}, id="met late"),
-        pytest.param({"a": "0 8 8 2 2 2 2"}, {"5m": 10, "6m": 2}, id="began anew"),
-        pytest.param({"a": "0 1 stale _ 6 6 6"}, {"5m": 6, "6m": 5}, id="a failed scrape"),
-        pytest.param({"a": "0 2 2 2 2 2 2", "b": "0 0 0 5 5 5 5"}, {"5m": 7}, id="replicas"),
+        pytest.param({"a": "0 0 3 3 7 9 9"}, {"6m": 9, "7m": 9}, id="plain"),
+        pytest.param({"a": "0 5 5 5 5 5 5"}, {"6m": 5, "7m": 0}, id="leaves the window"),
+        pytest.param({"a": "_ _ 0 4 4 4 4"}, {"6m": 4, "7m": 4}, id="born at zero"),
+        pytest.param({"a": "_ _ 900 903 903 903 903"}, {"6m": 3, "7m": 3}, id="met late"),
+        pytest.param({"a": "0 8 8 2 2 2 2"}, {"6m": 10, "7m": 2}, id="began anew"),
+        pytest.param({"a": "0 1 stale _ 6 6 6"}, {"6m": 6, "7m": 5}, id="a failed scrape"),
+        pytest.param({"a": "0 2 2 2 2 2 2", "b": "0 0 0 5 5 5 5"}, {"6m": 7}, id="replicas"),
     ],
 )
 def test_amounts(

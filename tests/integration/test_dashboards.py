@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter import vocabulary as v
+from exporter.alerting.records import SETTLE_S
 from exporter.record import TOKEN_OPERATIONS
 from exporter.vocabulary import Instrument
 from tests.dashboards import scenario
@@ -494,7 +495,7 @@ def last_evaluation(prometheus: Prometheus, record: str) -> float:
     growth = "model:llm_gateway_failures:delta1m"
     (of_growth, *_) = prometheus.query(f"timestamp({growth})", of_record.value)
     phase_s = scenario.SCRAPES.phase_s
-    return (of_growth.value - phase_s) // 60 * 60 + phase_s
+    return (of_growth.value - SETTLE_S - phase_s) // 60 * 60 + phase_s
 
 
 def test_percentiles_of_a_model_lie_in_the_bucket_of_the_true_ones(prometheus: Prometheus) -> None:
