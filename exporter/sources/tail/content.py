@@ -70,6 +70,9 @@ class Content(Protocol):
     def unread(self, cursor: int) -> int:
         """Bytes of the file behind `cursor`; compressed ones where it is compressed."""
 
+    def passed(self, cursor: int) -> None:
+        """What is before `cursor` was read; a window of it is no longer valid."""
+
 
 class PlainContent:
     """A file that holds its content as it is.
@@ -120,6 +123,9 @@ class PlainContent:
 
     def unread(self, cursor: int) -> int:
         return max(0, self.length() - cursor)
+
+    def passed(self, cursor: int) -> None:
+        """It holds nothing of its own."""
 
 
 def last_bytes(content: Content, length: int) -> bytes:

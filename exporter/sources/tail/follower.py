@@ -250,6 +250,7 @@ class Follower:
 
     def _moved_to(self, cursor: int, before: bytes, skipping: bool) -> None:
         self.cursor, self._before = cursor, before
+        self.content.passed(cursor)
         record = self.record
         if cursor > record.position:
             record.position = cursor

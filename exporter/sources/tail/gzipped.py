@@ -96,6 +96,9 @@ class GzipContent:
     def unread(self, cursor: int) -> int:
         return max(0, os.fstat(self.fd).st_size - self._raw_offset + len(self._raw))
 
+    def passed(self, cursor: int) -> None:
+        self._drop_before(min(cursor, self._end))
+
     @property
     def _end(self) -> int:
         return self._start + len(self._buffer)

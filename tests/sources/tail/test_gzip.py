@@ -95,6 +95,22 @@ def test_compressed_files_that_wait_to_be_read_take_little_memory(
     assert read + len(running_tail.read()) == 50_000
 
 
+def test_compressed_files_that_are_read_in_turns_take_little_memory(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    running_tail.set("*.log*")
+    for number in range(1, 31):
+        packed = gzip.compress(text(lines(number * 1000, number * 1000 + 999, length=5000)))
+        (tmp_path / f"{number}.log.1.gz").write_bytes(packed)
+    tracemalloc.start()
+    read = sum(block.count(b"\n") for block in running_tail.source.read(31 * gzipped.BLOCK))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert running_tail.metric("open_files") == 30
+    assert kept < 20 << 20
+    assert read + len(running_tail.read()) == 30_000
+
+
 @pytest.mark.parametrize("count", [30, 3000])
 def test_d2_a_file_compressed_before_it_was_read_gives_only_the_rest(
     globbed: Tail, tmp_path: Path, count: int
