@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.sources.tail import gzipped
+from exporter.sources.tail.content import BLOCK
 from tests.sources.tail.driver import (
     Tail,
     append,
@@ -103,7 +104,7 @@ def test_compressed_files_that_are_read_in_turns_take_little_memory(
         packed = gzip.compress(text(lines(number * 1000, number * 1000 + 999, length=5000)))
         (tmp_path / f"{number}.log.1.gz").write_bytes(packed)
     tracemalloc.start()
-    read = sum(block.count(b"\n") for block in running_tail.source.read(31 * gzipped.BLOCK))
+    read = sum(block.count(b"\n") for block in running_tail.source.read(31 * BLOCK))
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert running_tail.metric("open_files") == 30
