@@ -38,7 +38,7 @@ def build(out: Path, *options: str) -> str:
 def test_dashboards_are_fitted_to_a_team(tmp_path: Path) -> None:
     text = build(
         tmp_path,
-        *("--datasource", "Mimir", "--attribute", "workspace", "--attribute", "api.key"),
+        *("--datasource", "Mimir", "--attribute", "workspace", "--attribute", "api_key"),
         *("--job-label", "service", "--requests-url", "https://requests.example"),
     )
     variables = {each["name"]: each for each in json.loads(text)["templating"]["list"]}
