@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from exporter.alerting.labels import MODEL
 from exporter.alerting.promql import Matcher, Operand, Promql, aggregate, binary, call, number
+from exporter.alerting.records import SETTLE_S
 from exporter.dashboards.options import Options
 
 STATE_CREATED = "llm_gateway_exporter_state_created_timestamp_seconds"
@@ -96,7 +97,10 @@ BEFORE = Period(
 )
 """The period before the range, of equal length."""
 
-MINUTE = Period("60s", "", "60s", Promql("time() - 60"))
+MINUTE = Period(
+    "60s", f"{SETTLE_S}s", f"{60 + SETTLE_S}s", Promql(f"time() - {60 + SETTLE_S}"), lately=""
+)
+"""One that has settled, for rules: what comes late is seen by no evaluation at its time."""
 
 
 class Amounts:
