@@ -1,6 +1,6 @@
 """Azure Monitor metric alerts: ARM templates and what `az monitor metrics alert` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from exporter.alerting.importers.draft import (
     ByHand,
@@ -45,7 +45,7 @@ _NOT = {
 
 def convert(document: object, draft: Draft) -> None:
     """Put the alerts of a document into a draft."""
-    for number, resource in enumerate(objects(document, "resources", "value"), start=1):
+    for number, resource in enumerate(_resources(document), start=1):
         properties = resource.get("properties") or resource
         title = str(resource.get("name") or properties.get("description") or f"alert {number}")
         kind = str(resource.get("type") or "Microsoft.Insights/metricAlerts")
@@ -55,6 +55,15 @@ def convert(document: object, draft: Draft) -> None:
             draft.add_alert(_converted(title, properties, draft))
         except ByHand as reason:
             draft.remark(title, "criteria", f"{reason}; by hand")
+
+
+def _resources(document: object) -> Iterator[Json]:
+    """Those of a template or a list; a resource may hold others, or an empty list of them."""
+    for each in objects(document):
+        inside = [each[key] for key in ("resources", "value") if key in each]
+        if "properties" in each or not inside:
+            yield each
+        yield from _resources(inside)
 
 
 def _converted(title: str, properties: Json, draft: Draft) -> dict[str, object]:
