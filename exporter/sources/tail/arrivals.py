@@ -222,6 +222,8 @@ class Arrivals:
         alike = self._records.alike(content)
         records = self._records.at(found.file_id)
         known = next(iter(self._matches(content, records)), None)
+        if known is None and any(map(self._is_on_the_move, alike)):
+            return  # The next look sees where that one is, of which this may be a copy.
         orphans = [
             record for record in alike if self._is_orphan(record, found.file_id, content.gzip)
         ]
@@ -297,6 +299,12 @@ class Arrivals:
             or self._roster.is_there(record.file_id)
             or record.file_id in self._strangers
         )
+
+    def _is_on_the_move(self, record: FileRecord) -> bool:
+        """Whether the record's file was rotated in the middle of this look, and nobody has it."""
+        file_id = record.file_id
+        is_held = self._roster.has(file_id) or file_id in self._strangers
+        return not (record.orphan or is_held) and self._roster.has_moved(file_id)
 
     def _original_of(
         self, stranger: Stranger, content: Content, alike: Iterable[FileRecord]

@@ -222,7 +222,8 @@ class Follower:
         offset, is_data = content.data_from(max(self.cursor, self._nul_cursor))
         if is_data:
             self._metrics.nul_bytes.inc(offset - self.cursor)
-            self._moved_to(offset, last_bytes(content, offset), skipping=False)
+            first = content.at(0, min(WINDOW, offset))
+            self._moved_to(offset, last_bytes(content, offset), first, skipping=False)
             self._nul_cursor = 0
             self.at_end = False
         elif offset < content.length():
@@ -236,7 +237,9 @@ class Follower:
         record = self.record
         if self.cursor == record.position:
             self._mark_lines(before, raw)
-        self._moved_to(self.cursor + len(raw), ending(before, raw, len(raw)), skipping)
+        # Of what was read, not of the file: its content may be another one by now.
+        first = (before + raw[:WINDOW])[:WINDOW] if self.cursor < WINDOW else b""
+        self._moved_to(self.cursor + len(raw), ending(before, raw, len(raw)), first, skipping)
 
     def _mark_lines(self, before: bytes, raw: bytes) -> None:
         """Remember starts of lines by which a file is known again that was cut."""
@@ -248,7 +251,13 @@ class Follower:
         if last := raw.rfind(b"\n", 0, len(raw) - 1) + 1:
             _append(record.marks, mark(begin + last, ending(before, raw, last)))
 
-    def _moved_to(self, cursor: int, before: bytes, skipping: bool) -> None:
+    def _moved_to(self, cursor: int, before: bytes, first: bytes, skipping: bool) -> None:
+        """Take note of a position.
+
+        Args:
+            before: the bytes before it.
+            first: those that the content begins with; b"" if they are known.
+        """
         self.cursor, self._before = cursor, before
         self.content.passed(cursor)
         record = self.record
@@ -257,8 +266,7 @@ class Follower:
             record.mark = mark(cursor, before)
             record.skipping = skipping
             thin(record.marks, cursor)
-            if record.head.length != min(WINDOW, cursor):
-                first = self.content.at(0, min(WINDOW, cursor))
+            if first:
                 self._records.set_head(record, mark(len(first), first))
             self._records.changed(record)
 

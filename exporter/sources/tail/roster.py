@@ -1,5 +1,6 @@
 """The files being read: opened, closed and let go of as they come, grow, move and vanish."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Set
 from typing import NamedTuple
@@ -136,6 +137,17 @@ class Roster:
     def is_there(self, file_id: FileId) -> bool:
         """Whether the file was there at the last look."""
         return self._found(file_id) is not None
+
+    def has_moved(self, file_id: FileId) -> bool:
+        """Whether the file was there at the last look, and has been renamed or deleted since."""
+        found = self._found(file_id)
+        if found is None:
+            return False
+        try:
+            info = os.stat(found.path)
+        except OSError as error:
+            return error.errno == errno.ENOENT
+        return (info.st_dev, info.st_ino) != file_id
 
     def attach(self, record: FileRecord, content: Content, found: Found, now: float) -> None:
         """Read a file from its record's position on."""

@@ -2,13 +2,14 @@
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time_ns
-from typing import Literal
+from typing import Any, Literal
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from exporter.sources.tail import Clock, TailMetrics, TailSettings, TailSource
@@ -17,6 +18,9 @@ from exporter.sources.tail.records import STARTED
 
 Mode = Literal["running", "restarted", "killed"]
 BUDGET = 4 << 20
+
+CALLS = ("open", "fstat", "stat", "lseek", "pread", "preadv", "scandir")
+"""By which files are found, known and read."""
 
 
 @dataclass
@@ -140,6 +144,27 @@ class Tail:
         for record in self.records():
             record.device += 1
             self.store(record)
+
+
+class Interrupted:
+    """Does something before the system call of a number; says whether there was such a one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]):
+        self.has_acted = False
+        self._left = number
+        self._act = act
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self._counting(getattr(os, name)))
+
+    def _counting(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                self.has_acted = True
+                self._act()
+            return call(*arguments, **options)
+
+        return counted
 
 
 def line(number: int, length: int = 0) -> bytes:

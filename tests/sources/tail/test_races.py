@@ -1,17 +1,12 @@
 """A rotation between any two system calls of a look, where nobody expects it."""
 
-import os
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.sources.tail.driver import Tail, append, compress, copytruncate, lines
-
-CALLS = ("open", "fstat", "stat", "lseek", "pread", "preadv", "scandir")
-"""By which files are found, known and read."""
+from tests.sources.tail.driver import Interrupted, Tail, append, compress, copytruncate, lines
 
 Rotation = Callable[[Path], None]
 
@@ -43,36 +38,21 @@ def _first_place(log: Path) -> Path:
     return log.with_name("app.log.1")
 
 
-class Interrupted:
-    """Does something before the system call of a number; says whether there was such a one."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]):
-        self.has_acted = False
-        self._left = number
-        self._act = act
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self._counting(getattr(os, name)))
-
-    def _counting(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **options: Any) -> Any:
-            self._left -= 1
-            if self._left == 0:
-                self.has_acted = True
-                self._act()
-            return call(*arguments, **options)
-
-        return counted
-
-
 @pytest.mark.fault("rotation in the middle of a look")
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("is_taken", [False, True], ids=["", "inode taken"])
 @pytest.mark.parametrize("is_second", [False, True], ids=["", "after another one"])
 @pytest.mark.parametrize("after", [1, 60, 400], ids=["shorter", "as long", "longer"])
 @pytest.mark.parametrize(
     "rotate", [by_copy, by_name, by_copy_and_compressed, by_name_and_compressed]
 )
 def test_a_rotation_at_any_step_of_a_look_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, rotate: Rotation, after: int, is_second: bool, is_restarted: bool
+    tmp_path: Path,
+    rotate: Rotation,
+    after: int,
+    is_second: bool,
+    is_taken: bool,
+    is_restarted: bool,
 ) -> None:
     for number in count(1):
         directory = tmp_path / str(number)
@@ -90,6 +70,8 @@ def test_a_rotation_at_any_step_of_a_look_loses_nothing_and_doubles_nothing(
 
         def act(log: Path = log) -> None:
             rotate(log)
+            if is_taken:  # The inode of a file that is deleted goes to the next one.
+                (tmp_path / f"taken by {log.parent.name}").touch()
             append(log, lines(201, 200 + after))
 
         with pytest.MonkeyPatch.context() as patch:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from structlog.testing import capture_logs
 
 from tests.examples import examples
-from tests.sources.tail.driver import Tail, line
+from tests.sources.tail.driver import Interrupted, Tail, line
 
 BANNER = b"# " + b"=" * 1500
 
@@ -182,6 +182,17 @@ class Tailing(RuleBasedStateMachine):
             else:
                 self.compress(which, "nothing")
             self.write(which, 1, 0)
+
+    @rule(
+        which=logs_,
+        how=strategies.lists(hows, min_size=1, max_size=2),
+        call=strategies.integers(1, 60),
+    )
+    def rotate_in_the_middle_of_a_look(self, which: int, how: list[str], call: int) -> None:
+        """Before a system call of the look, if it has so many."""
+        with pytest.MonkeyPatch.context() as patch:
+            Interrupted(patch, call, lambda: self.rotate_in_a_row(which, how))
+            self.poll(1)
 
     def meanwhile(self, what: str) -> None:
         if what != "nothing":
