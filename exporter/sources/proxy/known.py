@@ -13,6 +13,9 @@ import msgspec
 MOST_DIGITS = 10
 """Of a length: no body has more bytes than these can tell, and they are no overflow anywhere."""
 
+LONGEST_HEAD = 4096
+"""Bytes of a head that is remembered, several times over, for as long as its connection stands."""
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,10})\r\n", re.IGNORECASE)
 
 
@@ -50,7 +53,7 @@ def known_head(found: Mapping[bytes, bytes], data: bytes, body_bytes: int) -> Kn
         body_bytes: how many bytes of it are body.
     """
     end = len(data) - body_bytes
-    if b"upgrade" in found or data.find(b"\r\n\r\n") + 4 != end:
+    if end > LONGEST_HEAD or b"upgrade" in found or data.find(b"\r\n\r\n") + 4 != end:
         return None
     length = _LENGTH.search(data, 0, end)
     if length is None or length[1] != found.get(b"content-length"):

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter.listener import Limits
 from exporter.sources.proxy.client import Client, Clients
-from exporter.sources.proxy.known import KnownHead, known_head
+from exporter.sources.proxy.known import LONGEST_HEAD, KnownHead, known_head
 from exporter.sources.proxy.message import Message
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.request import Request
@@ -291,3 +291,12 @@ def test_a_head_that_is_not_plain_is_parsed_each_time(
     found: dict[bytes, bytes], data: bytes, body_bytes: int
 ) -> None:
     assert known_head(found, data, body_bytes) is None
+
+
+def test_a_long_head_is_not_kept() -> None:
+    head = b"POST /a HTTP/1.1\r\nContent-Length: 1\r\nX-A: %b\r\n\r\n"
+    longest = head % (b"a" * (LONGEST_HEAD - len(head % b"")))
+    found = {b"content-length": b"1"}
+
+    assert known_head(found, longest + b"x", 1) is not None
+    assert known_head(found, longest.replace(b"a", b"aa", 1) + b"x", 1) is None
