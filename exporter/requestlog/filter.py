@@ -54,10 +54,10 @@ class Filter:
     request_id: str = ""
 
     @property
-    def is_by_kind(self) -> bool:
-        """Whether it depends on the names of a request."""
-        names = (self.models, self.providers, self.operations, self.error_types, self.sources)
-        return any(names) or bool(self.statuses) or self.streamed is not None
+    def asks_for_kinds(self) -> bool:
+        """Whether `wants_kind` leaves any out."""
+        asked = (self.models, self.providers, self.operations, self.error_types, self.sources)
+        return any(asked) or bool(self.statuses) or self.streamed is not None
 
     def wants_kind(self, kind: LoggedKind) -> bool:
         """Whether the names of a request are looked for."""
@@ -106,7 +106,7 @@ class Selection:
         self, wanted: Filter, kinds: Names[LoggedKind], attributes: Names[dict[str, str]]
     ) -> None:
         self._wanted = wanted
-        self._kinds = _Wanted(kinds, wanted.wants_kind if wanted.is_by_kind else None)
+        self._kinds = _Wanted(kinds, wanted.wants_kind if wanted.asks_for_kinds else None)
         self.kinds = self._kinds.table
         self._attributes = (
             _Wanted(attributes, wanted.wants_attributes) if wanted.attributes else None

@@ -30,12 +30,7 @@ class OpenDay:
         kinds, attributes: its dictionaries.
     """
 
-    def __init__(
-        self,
-        name: DayName,
-        database: apsw.Connection,
-        published: int | None,
-    ) -> None:
+    def __init__(self, name: DayName, database: apsw.Connection, published: int | None) -> None:
         self.name = name
         self.database = database
         self._selected: tuple[Filter, Selection] | None = None

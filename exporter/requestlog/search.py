@@ -142,10 +142,10 @@ class RequestSearch:
                 for file, block in walk.blocks(opened, wanted, None):
                     totals[file.name] += file.count(block, wanted)
                 for file in opened:
-                    numbers = np.flatnonzero(totals[file.name])
-                    requests = totals[file.name][numbers].tolist()
-                    for kind, number in zip(file.kinds.at(numbers), requests, strict=True):
-                        counted[kind] += number
+                    found = np.flatnonzero(totals[file.name])
+                    numbers = totals[file.name][found].tolist()
+                    for kind, requests in zip(file.kinds.at(found), numbers, strict=True):
+                        counted[kind] += requests
             if walk.stopped_at is not None:
                 return Counts(counted, walk.stopped_at)
         return Counts(counted, wanted.earliest)

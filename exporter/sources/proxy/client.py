@@ -173,7 +173,6 @@ class Client(Peer):
     def data_received(self, data: bytes) -> None:
         if self._is_session:
             self.incoming.add(data)
-            self.incoming.wake()
         elif not self._mistake:
             request = self.incoming
             if request.is_whole:

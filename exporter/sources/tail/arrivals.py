@@ -176,7 +176,7 @@ class Arrivals:
         except OSError as error:
             self._complaints.about(found.path, "read file", error, "left alone")
         except Replaced:
-            self._records.forget(record)  # Somebody writes to it, so it is no longer one of those.
+            pass  # Somebody writes to it: it is another one at the next look, and read.
         finally:
             os.close(fd)
 

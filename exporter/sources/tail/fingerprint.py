@@ -21,9 +21,9 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     length: int
     digest: bytes
 
-    def differs(self, before: bytes) -> bool:
-        """Whether it is not of these bytes before its position, or the last of them."""
-        return digest(before[len(before) - self.length :]) != self.digest
+    def fits(self, before: bytes) -> bool:
+        """Whether it is of these bytes before its position, or of the last of them."""
+        return digest(before[max(0, len(before) - self.length) :]) == self.digest
 
 
 NOTHING = Mark(0, 0, b"")

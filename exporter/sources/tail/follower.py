@@ -136,7 +136,7 @@ class Follower:
         """
         before = last_bytes(self.content, self.cursor)
         counted = self.record.mark
-        if 0 < self.cursor == counted.position and counted.differs(before):
+        if 0 < self.cursor == counted.position and not counted.fits(before):
             raise Replaced
         return before
 

@@ -9,7 +9,7 @@ import os
 import zlib
 
 from exporter.sources.tail.content import BLOCK, Replaced, Unready, Window
-from exporter.sources.tail.fingerprint import WINDOW, Mark, digest
+from exporter.sources.tail.fingerprint import WINDOW, Mark
 
 MAGIC = b"\x1f\x8b\x08"
 GZIP_WINDOW_BITS = 31
@@ -84,7 +84,7 @@ class GzipContent:
             data = self.at(mark.position - mark.length, mark.length)
             if len(data) < mark.length and not (self.complete or self.broken):
                 return False
-            self._matched[mark] = digest(data) == mark.digest
+            self._matched[mark] = mark.fits(data)
         return self._matched[mark]
 
     def data_from(self, offset: int) -> tuple[int, bool]:

@@ -79,13 +79,18 @@ def test_d1_the_compressed_form_may_have_the_inode_of_the_file_that_was_read(
     assert globbed.poll(after_s=100) == []
 
 
+def compress_thousands(files: int, directory: Path, name: str, length: int) -> None:
+    """So many files of a thousand lines each."""
+    for number in range(1, files + 1):
+        packed = gzip.compress(text(lines(number * 1000, number * 1000 + 999, length)))
+        (directory / name.format(number)).write_bytes(packed)
+
+
 def test_compressed_files_that_wait_to_be_read_take_little_memory(
     running_tail: Tail, tmp_path: Path
 ) -> None:
     running_tail.set("app.log*")
-    for number in range(1, 51):
-        packed = gzip.compress(text(lines(number * 1000, number * 1000 + 999, length=2000)))
-        (tmp_path / f"app.log.{number}.gz").write_bytes(packed)
+    compress_thousands(50, tmp_path, "app.log.{}.gz", length=2000)
     reading = running_tail.source.read(1)
     tracemalloc.start()
     first = next(reading)
@@ -100,9 +105,7 @@ def test_compressed_files_that_are_read_in_turns_take_little_memory(
     running_tail: Tail, tmp_path: Path
 ) -> None:
     running_tail.set("*.log*")
-    for number in range(1, 31):
-        packed = gzip.compress(text(lines(number * 1000, number * 1000 + 999, length=5000)))
-        (tmp_path / f"{number}.log.1.gz").write_bytes(packed)
+    compress_thousands(30, tmp_path, "{}.log.1.gz", length=5000)
     tracemalloc.start()
     read = sum(block.count(b"\n") for block in running_tail.source.read(31 * BLOCK))
     kept, _ = tracemalloc.get_traced_memory()
