@@ -3,15 +3,15 @@
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from typing import cast
 
 import uvloop
 
-EVENTS = 50
 INPUT, OUTPUT = 42, 17
 
 
-def _event(number: int) -> bytes:
+def _event(number: int, events: int) -> bytes:
     choice = {"index": 0, "delta": {"content": f"word {number} "}, "finish_reason": None}
     document: dict[str, object] = {
         "id": "chatcmpl-1",
@@ -21,10 +21,10 @@ def _event(number: int) -> bytes:
         "system_fingerprint": "fp_0123456789",
         "choices": [choice],
     }
-    if number == EVENTS - 2:
+    if number == events - 2:
         document["choices"] = []
         document["usage"] = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT}
-    data = "[DONE]" if number == EVENTS - 1 else json.dumps(document)
+    data = "[DONE]" if number == events - 1 else json.dumps(document)
     return f"data: {data}\n\n".encode()
 
 
@@ -32,15 +32,21 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-CHUNKS = [_chunk(_event(number)) for number in range(EVENTS)]
-CHUNKS[-1] += b"0\r\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def stream(events: int) -> list[bytes]:
+    """The chunks of a stream, of which the last but one tells the usage."""
+    chunks = [_chunk(_event(number, events)) for number in range(events)]
+    chunks[-1] += b"0\r\n\r\n"
+    return chunks
 
 
 class Streaming(asyncio.Protocol):
     """One connection; takes whatever ends a head or a body for the end of a request."""
 
-    def __init__(self, pause_s: float) -> None:
+    def __init__(self, chunks: Sequence[bytes], pause_s: float) -> None:
+        self._chunks = chunks
         self._pause_s = pause_s
         self._data = b""
 
@@ -60,19 +66,19 @@ class Streaming(asyncio.Protocol):
     def _send(self, number: int) -> None:
         if self._transport.is_closing():
             return
-        while number < EVENTS:
-            self._transport.write(CHUNKS[number])
+        while number < len(self._chunks):
+            self._transport.write(self._chunks[number])
             number += 1
-            if self._pause_s and number < EVENTS:
+            if self._pause_s and number < len(self._chunks):
                 asyncio.get_running_loop().call_later(self._pause_s, self._send, number)
                 return
 
 
-async def _serve(port: int, pause_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Streaming(pause_s), "127.0.0.1", port)
+async def _serve(port: int, events: int, pause_s: float) -> None:
+    chunks, loop = stream(events), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Streaming(chunks, pause_s), "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -29,6 +29,7 @@ from benchmarks.pictures import bars
 from tests.waiting import free_port, wait_until
 
 CONNECTIONS, SECONDS, ROUNDS = 32, 5, 3
+COMMIT_S = 1.0
 RATE, RATE_SECONDS = 500, 5
 PROXY_CORE, LOAD_CORE = "0", "1"
 INPUT, OUTPUT = 42, 17
@@ -201,7 +202,19 @@ def litellm(directory: Path, upstream: int) -> Iterator[Contestant]:
         yield Contestant(litellm_proxy.NAME, port, pid)
 
 
-def flood(each: Contestant, script: Path) -> tuple[float, float]:
+def question_script(directory: Path) -> Path:
+    """A script by which wrk asks the question."""
+    script = directory / "post.lua"
+    script.write_text(
+        f"wrk.method = 'POST'\nwrk.body = '{QUESTION}'\n"
+        "wrk.headers['Content-Type'] = 'application/json'\n"
+    )
+    return script
+
+
+def flood(
+    each: Contestant, script: Path, connections: int = CONNECTIONS, seconds: int = SECONDS
+) -> tuple[float, float]:
     """Requests per second, and microseconds of CPU for each.
 
     Raises:
@@ -211,7 +224,7 @@ def flood(each: Contestant, script: Path) -> tuple[float, float]:
     cpu_before = each.cpu_s()
     output = subprocess.run(
         [
-            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"),
+            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"),
             *("-s", str(script), f"http://127.0.0.1:{each.port}{PATH}"),
         ],
         capture_output=True,
@@ -225,7 +238,7 @@ def flood(each: Contestant, script: Path) -> tuple[float, float]:
     if before is not None and after is not None:
         counted, tokens = after[0] - before[0], after[1] - before[1]
         # wrk leaves while its last requests are under way: they have no tokens, or count.
-        assert 0 <= counted - requests <= CONNECTIONS, f"{counted} counted of {requests}"
+        assert 0 <= counted - requests <= connections, f"{counted} counted of {requests}"
         assert requests * INPUT <= tokens <= counted * INPUT, f"{tokens} tokens of {requests}"
     return float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0]), cpu_s / requests * 1e6
 
@@ -234,7 +247,7 @@ def settled(each: Contestant) -> tuple[float, float] | None:
     """What was counted, once nothing is added any more."""
     before = each.counted()
     while before is not None:
-        time.sleep(1.1)
+        time.sleep(1.5 * COMMIT_S)
         if (after := each.counted()) == before:
             return after
         before = after
@@ -279,11 +292,7 @@ def measure() -> str:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
         found = running.enter_context(contestants(fixed_upstream))
         found.append(running.enter_context(litellm(directory, found[0].port)))
-        script = directory / "post.lua"
-        script.write_text(
-            f"wrk.method = 'POST'\nwrk.body = '{QUESTION}'\n"
-            "wrk.headers['Content-Type'] = 'application/json'\n"
-        )
+        script = question_script(directory)
         floods: dict[str, list[tuple[float, float]]] = {each.name: [] for each in found}
         delays: dict[str, list[float]] = {each.name: [] for each in found}
         for _ in range(ROUNDS):

@@ -46,9 +46,6 @@ as latency in scrapes and commits."""
 RELOAD_LIMIT_S = 30.0
 """For the last commit before a reload, which nothing presses: on a busy machine it takes long."""
 
-IDLE_POLL_S = 0.5
-"""Between two looks at what proxies have watched; each of them is a commit, and takes its time."""
-
 
 class Metrics:
     """The metrics about the exporter itself; they outlive a change of configuration."""
@@ -150,7 +147,7 @@ class Engine:
             commit_interval_s=config.commit_interval,
             poll_interval_s=min(
                 (source.tail.poll_interval for source in config.sources if source.tail),
-                default=min(IDLE_POLL_S, config.commit_interval),
+                default=config.commit_interval,
             ),
             arrived=inboxes.arrived,
         )

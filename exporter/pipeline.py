@@ -74,9 +74,11 @@ class Pipeline:
 
     Args:
         request_log: where each request is written to as well.
-        commit_interval_s: a batch is committed when the sources have no more, or after this long.
+        commit_interval_s: from one commit to the next, if nothing hurries: each has a cost of its
+            own, that a little traffic would pay at each look.
         poll_interval_s: between two looks at idle sources.
-        arrived: is set by sources that have something which cannot wait for the next look.
+        arrived: is set by sources that have something which cannot wait for the next look, nor for
+            its commit.
 
     Attributes:
         has_committed: set once a step has committed all that it read.
@@ -110,6 +112,7 @@ class Pipeline:
         self._commit_interval_s = commit_interval_s
         self._poll_interval_s = poll_interval_s
         self._clock = clock
+        self._due = clock()  # Time of the next commit, if nothing hurries.
         self._tally = Tally([family.instrument for family in ledger])
         self._lines = {feed.source.name: _Lines() for feed in feeds}
         self._newest: Decoded | None = None  # Of what is in the tally.
@@ -132,10 +135,12 @@ class Pipeline:
         retry_s = 0.0
         stopping = False
         while not stopping:
+            hurries = self._arrived.is_set()
             self._arrived.clear()
             stopping = self._stopping.is_set()
             try:
-                wait_s = 0.0 if self.step() else self._poll_interval_s
+                more = self.step(may_wait=not (hurries or stopping))
+                wait_s = 0.0 if more else self._until_next_look()
                 retry_s = 0.0
             except OSError as error:
                 retry_s = min(LONGEST_RETRY_S, max(2 * retry_s, 0.25))
@@ -154,8 +159,11 @@ class Pipeline:
         """Take back a `stop`; if `run` has come to its end, it can run again."""
         self._stopping.clear()
 
-    def step(self) -> bool:
-        """Read and commit one batch; whether there may be more to read at once.
+    def step(self, *, may_wait: bool = False) -> bool:
+        """Read, and commit one batch; whether there may be more to read at once.
+
+        Args:
+            may_wait: the commit may, until it is due.
 
         Raises:
             OSError: the commit failed; the next step tries it again before it reads.
@@ -163,9 +171,16 @@ class Pipeline:
         more = False
         if self._pending is None:
             more = self._read()
+            if may_wait and not more and self._clock() < self._due:
+                return False
             self._pending = self._prepared()
         self._commit(self._pending)
         return more
+
+    def _until_next_look(self) -> float:
+        """Seconds."""
+        until_due = self._due - self._clock()
+        return min(self._poll_interval_s, until_due) if until_due > 0 else self._poll_interval_s
 
     def _read(self) -> bool:
         """Sum what the sources have until the commit is due; whether they may have more."""
@@ -242,6 +257,7 @@ class Pipeline:
     def _commit(self, pending: _Pending) -> None:
         if pending.changes or pending.positions:
             began = time.perf_counter()
+            self._due = self._clock() + self._commit_interval_s
             if self._request_log is not None:
                 self._request_log.commit(self._store.batch + 1)
             self._store.commit(pending.changes, pending.positions)

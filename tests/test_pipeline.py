@@ -33,6 +33,14 @@ def source() -> HeldSource:
     return HeldSource("gateway")
 
 
+class Trickle(HeldSource):
+    """Has one more line each time that it is asked."""
+
+    def read(self, budget: int) -> Iterator[bytes]:
+        self.blocks.append(line())
+        return super().read(budget)
+
+
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Somebody else holds the state's file."""
@@ -216,14 +224,7 @@ def test_a_pipeline_that_never_runs_dry_commits_in_time_and_stops(tmp_path: Path
             wait_until(lambda: (fed.value(TOKENS) or 0) > before)
 
 
-def test_a_source_that_gave_little_is_not_asked_again_at_once(
-    tmp_path: Path, source: HeldSource
-) -> None:
-    class Trickle(HeldSource):
-        def read(self, budget: int) -> Iterator[bytes]:
-            self.blocks.append(line())
-            return super().read(budget)
-
+def test_a_source_that_gave_little_is_not_asked_again_at_once(tmp_path: Path) -> None:
     source = Trickle("gateway")
     with feeding(tmp_path, source) as fed:
         assert fed.pipeline.step() is False
@@ -240,6 +241,50 @@ def test_what_is_there_is_read_in_turns_and_committed_at_once(tmp_path: Path) ->
         assert fed.store.facts.batch == 0
     with feeding(tmp_path, *sources) as fed:
         assert fed.store.facts.batch == 1
+
+
+def test_a_little_traffic_is_committed_once_an_interval(tmp_path: Path, source: HeldSource) -> None:
+    now = 100.0
+    with feeding(tmp_path, source, commit_interval_s=1, clock=lambda: now) as fed:
+
+        def seen_after_a_look(tokens: int) -> float | None:
+            source.blocks.append(line(input_tokens=tokens))
+            assert fed.pipeline.step(may_wait=True) is False
+            return fed.value(TOKENS)
+
+        assert seen_after_a_look(1) == 1
+        assert seen_after_a_look(2) == 1
+        now = 100.9
+        assert seen_after_a_look(4) == 1
+        assert source.durable == 1
+        now = 101.0
+        assert seen_after_a_look(8) == 15
+        assert source.durable == 4
+    with feeding(tmp_path, source) as fed:
+        assert fed.store.facts.batch == 2
+
+
+def test_what_somebody_waits_for_is_committed_at_once_and_the_rest_with_it(
+    tmp_path: Path, source: HeldSource
+) -> None:
+    arrived = threading.Event()
+    intervals = {"commit_interval_s": 60, "poll_interval_s": 0.01}
+    with feeding(tmp_path, source, **intervals, arrived=arrived) as fed, running(fed.pipeline):
+        source.blocks.append(line(input_tokens=1))
+        wait_until(lambda: fed.value(TOKENS) == 1)
+        source.blocks.append(line(input_tokens=2))
+        looks = source.reads
+        wait_until(lambda: source.reads > looks + 1)
+        assert fed.value(TOKENS) == 1
+        arrived.set()
+        wait_until(lambda: fed.value(TOKENS) == 3)
+
+
+def test_a_commit_that_is_due_does_not_wait_for_the_next_look(tmp_path: Path) -> None:
+    source = Trickle("gateway")
+    intervals = {"commit_interval_s": 0.1, "poll_interval_s": 60}
+    with feeding(tmp_path, source, **intervals) as fed, running(fed.pipeline):
+        wait_until(lambda: source.durable >= 3)
 
 
 def test_idleness_is_no_commit(tmp_path: Path, source: HeldSource) -> None:
