@@ -3,10 +3,10 @@
 Kinds are few and each is looked at once, so what happens here for a kind may be plain Python.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -292,20 +292,24 @@ class Accountant:
         ends[~((ends >= 0) & (ends < LATEST_TIME))] = np.nan
         ids = batch.request_ids()[newest], batch.trace_ids()[newest]
         requests = [*zip(*ids, ends.tolist(), strict=True)]
+        fit = [
+            bool(request_id) and _is_short(request_id, trace) for request_id, trace, _ in requests
+        ]
         found = []
         for account, values in (
             (t.DURATION, latency),
             (t.FIRST_TOKEN, batch.numbers.time_to_first_token[newest]),
         ):
             instrument = self._accounts[account].instrument
-            rows = self._rows[batch.kind[newest], account].tolist()
-            for row, value, (request_id, trace_id, end) in zip(
-                rows, values.tolist(), requests, strict=True
-            ):
-                if value >= 0 and row >= 0 and request_id and _is_short(request_id, trace_id):
-                    bucket = bisect_left(instrument.buckets, value)
-                    exemplar = Exemplar(request_id, trace_id, value, end)
-                    found.append(PlacedExemplar(instrument, row, bucket, exemplar))
+            rows = self._rows[batch.kind[newest], account]
+            shown = fit & (values >= 0) & (rows >= 0)
+            buckets = np.searchsorted(instrument.buckets, values)
+            places = zip(rows.tolist(), buckets.tolist(), strict=True)
+            newest_of = {place: number for number, place in enumerate(places) if shown[number]}
+            for (row, bucket), number in sorted(newest_of.items(), key=itemgetter(1)):
+                request_id, trace_id, end = requests[number]
+                exemplar = Exemplar(request_id, trace_id, float(values[number]), end)
+                found.append(PlacedExemplar(instrument, row, bucket, exemplar))
         return found
 
 

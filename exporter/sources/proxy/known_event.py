@@ -15,9 +15,14 @@ from exporter.sources.proxy.documents import NOT_JSON, Delta, Document, decode_a
 from exporter.sources.proxy.event_stream import EventStream
 from exporter.sources.proxy.findings import Findings
 
-_TEXT = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+')
-"""What may stand in a string of JSON, if it is UTF-8; without characters by number, as some of
-these are wrong."""
+_TEXT = re.compile(
+    rb"""(?x) [^"\\\x00-\x1f]*+ (?:
+        \\ (?: ["\\/bfnrt] | u (?: [0-9a-cA-CefEF][0-9a-fA-F]{3} | [dD][0-7][0-9a-fA-F]{2} ) )
+        [^"\\\x00-\x1f]*+
+    )*+"""
+)
+"""What may stand in a string of JSON, if it is UTF-8; without halves of characters by number, as
+these may be alone."""
 
 _OTHER = "some other text"
 _QUOTED = msgspec.json.encode(_OTHER)

@@ -115,7 +115,7 @@ def test_a_record_is_the_same_whether_events_are_passed_over(
     ],
 )
 def test_what_comes_again_with_another_text_is_not_parsed(shape: bytes) -> None:
-    texts = [b"one", b" two", *TEXTS[:15] * 6]
+    texts = [b"one", b" two", *TEXTS[:16] * 6]
     with patch("exporter.sources.proxy.observation.decode_answer", wraps=decode_answer) as decode:
         observed([shape % text for text in texts])
     assert decode.call_count == 2
