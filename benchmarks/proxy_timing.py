@@ -4,7 +4,8 @@ The upstream's truth runs from the last byte of a request that it reads to the f
 writes, and to the last byte. The rest of the way, through the proxy, is in the difference.
 
 Other work on the machine would be taken for the proxy's delay, so all of it runs with real-time
-priority where that is allowed.
+priority where that is allowed; and a process on each core that does nothing but wake up tells when
+the machine itself stood still.
 """
 
 import asyncio
@@ -13,21 +14,24 @@ import itertools
 import json
 import os
 import random
+import socket
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import uvloop
 
+from benchmarks import stalls
 from benchmarks.contest import table
-from benchmarks.proxy import PATH, PROXY_CORE, load_before, on_load_core
+from benchmarks.proxy import LOAD_CORE, PATH, PROXY_CORE, load_before, on_load_core
 from benchmarks.soak.sent import TICK_S, Load
+from benchmarks.stalls import LATE_S, Stall, stood_still
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.search import RequestSearch
 from tests.daemon import Daemon
@@ -49,6 +53,9 @@ FIRST_S, REST_S = (0.1, 0.6), (0.2, 1.5)
 
 PROMISED_MS = 5.0
 
+MARGIN_S = 0.005
+"""Before a request and after each moment that is told: what stands still then changes it."""
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -65,10 +72,15 @@ END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Of one stream, in milliseconds."""
+    """Of one stream, in milliseconds.
+
+    Attributes:
+        asked: when it began, by `time.perf_counter`; 0 where that is not known.
+    """
 
     first_token_ms: float
     latency_ms: float
+    asked: float = 0.0
 
 
 @dataclass(slots=True)
@@ -106,7 +118,7 @@ class Upstream:
         await asyncio.sleep(pause_s)
         last = time.perf_counter()
         writer.write(USAGE + END)
-        return Timing((first - asked) * 1000, (last - asked) * 1000)
+        return Timing((first - asked) * 1000, (last - asked) * 1000, asked)
 
 
 def serve_upstream(port: int, stopping: Event) -> dict[str, Timing]:
@@ -186,6 +198,11 @@ def _recorded(requests: Path) -> dict[str, Timing]:
     }
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def _real_time() -> Iterator[str]:
     """Real-time priority, for processes that are begun meanwhile too; says whether there is."""
@@ -202,7 +219,29 @@ def _row(title: str, differences: Sequence[float]) -> list[str]:
     sizes = [abs(each) for each in differences]
     found = (statistics.median(sizes), statistics.quantiles(sizes, n=100)[98], max(sizes))
     within = sum(size <= PROMISED_MS for size in sizes) / len(sizes)
-    return [title, *(f"{each:.2f}" for each in found), f"{within:.2%}"]
+    return [f"{len(sizes):,}", title, *(f"{each:.2f}" for each in found), f"{within:.2%}"]
+
+
+def _rows(
+    title: str,
+    name: str,
+    recorded: Mapping[str, Timing],
+    truth: Mapping[str, Timing],
+    held_up: Sequence[Stall],
+) -> Iterator[list[str]]:
+    """One of all streams, and one of those that the machine did not hold up."""
+    differences, undisturbed = [], []
+    for id_, true in truth.items():
+        true_ms = getattr(true, name)
+        differences.append(getattr(recorded[id_], name) - true_ms)
+        told = true.asked + true_ms / 1000
+        if not (
+            stood_still(held_up, true.asked - MARGIN_S, true.asked)
+            or stood_still(held_up, told, told + MARGIN_S)
+        ):
+            undisturbed.append(differences[-1])
+    yield _row(title, differences)
+    yield _row(f"{title}, the machine held up none of them", undisturbed)
 
 
 def measure() -> str:
@@ -222,10 +261,15 @@ def measure() -> str:
         )
         program = ("taskset", "-c", PROXY_CORE, sys.executable, "-m", "exporter")
         upstream = Load(serve_upstream, upstream_port)
-        with upstream, Daemon(config, program=program) as daemon:
+        watches = [Load(stalls.watch, int(core)) for core in (PROXY_CORE, LOAD_CORE)]
+        with ExitStack() as running, upstream, Daemon(config, program=program) as daemon:
             daemon.wait_ready()
+            wait_until(lambda: _listens(upstream_port), 20, "the upstream")
+            for watch in watches:
+                running.enter_context(watch)
             scrapes = uvloop.run(_measure(port, daemon.address))
             truth = upstream.stop()
+            held_up = [stall for watch in watches for stall in watch.stop()]
             wait_until(
                 lambda: daemon.total("llm_gateway_requests_total") >= len(truth),
                 20,
@@ -233,20 +277,20 @@ def measure() -> str:
             )
             recorded = _recorded(Path(directory, "state", "requests"))
     assert recorded.keys() == truth.keys(), "a stream was not recorded"
-    rows = []
+    rows: list[list[str]] = []
     for phase, title in (("quiet", "no scrapes"), ("scraped", "a scrape each second")):
-        ids = [each for each in recorded if each.startswith(phase)]
-        for name in ("first_token_ms", "latency_ms"):
-            differences = [
-                getattr(recorded[each], name) - getattr(truth[each], name) for each in ids
-            ]
-            what = "time to first token" if name == "first_token_ms" else "latency"
-            rows.append([f"{len(ids):,}", *_row(f"{what}, {title}", differences)])
+        of_phase = {id_: timing for id_, timing in truth.items() if id_.startswith(phase)}
+        for name, what in (("first_token_ms", "time to first token"), ("latency_ms", "latency")):
+            rows += _rows(f"{what}, {title}", name, recorded, of_phase, held_up)
     samples = [sum(line[:1].isalpha() for line in scrape.splitlines()) for scrape in scrapes]
+    stood = (
+        f"The machine stood still {len(held_up):,} times for more than {LATE_S * 1000:g} ms, "
+        f"for {max((end - begin for begin, end in held_up), default=0.0) * 1000:.0f} at most."
+    )
     header = ["streams", "recorded less true", "median, ms", "99th percentile", "greatest"]
     return (
         f"{busy}\n\n{STREAMS} streams at once, {priority}; {len(samples)} scrapes of "
-        f"{statistics.median(samples):,.0f} samples.\n\n"
+        f"{statistics.median(samples):,.0f} samples. {stood}\n\n"
         + table([*header, f"within {PROMISED_MS:g} ms"], rows)
     )
 

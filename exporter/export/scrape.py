@@ -6,9 +6,10 @@ to other work. A test proves that both expositions of the same ledger parse to e
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from prometheus_client import Metric
 from prometheus_client import generate_latest as text_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_latest
 from prometheus_client.registry import Collector
@@ -17,8 +18,11 @@ from prometheus_client.utils import floatToGoString
 from exporter.ledger import Exemplar, FamilySnapshot, LabelValues, SeriesReader
 from exporter.vocabulary import Instrument, InstrumentKind, prometheus_label
 
-SERIES_A_SLICE = 200
-"""Series that are rendered before other work has its turn: one or two milliseconds."""
+SAMPLES_A_SLICE = 500
+"""Samples that are rendered before other work has its turn: a fraction of a millisecond."""
+
+
+OPENMETRICS_END = b"# EOF\n"
 
 
 class Exposition:
@@ -38,20 +42,18 @@ class Exposition:
     async def render(self, openmetrics: bool) -> bytes:
         """The whole exposition at one moment."""
         parts = []
-        for part in self._slices(self._writers[openmetrics]):
+        for part in self._slices(openmetrics):
             parts.append(part)
             await asyncio.sleep(0)
-        latest = openmetrics_latest if openmetrics else text_latest
-        return b"".join([*parts, latest(self._about_itself)])
+        return b"".join(parts)
 
-    def _slices(self, writers: Mapping[str, "SeriesWriter"]) -> Iterator[bytes]:
+    def _slices(self, openmetrics: bool) -> Iterator[bytes]:
         for family in self._series.snapshot():
-            writer = writers[family.instrument.name]
-            series = len(family.labels)
-            if series:
-                yield writer.header
-            for first in range(0, series, SERIES_A_SLICE):
-                yield writer.lines(family, first, min(first + SERIES_A_SLICE, series))
+            yield from self._writers[openmetrics][family.instrument.name].slices(family)
+        for metric in self._about_itself.collect():
+            yield _by_itself(metric, openmetrics)
+        if openmetrics:
+            yield OPENMETRICS_END
 
 
 class SeriesWriter:
@@ -63,7 +65,17 @@ class SeriesWriter:
         self._openmetrics = openmetrics
         self._is_histogram = instrument.kind is InstrumentKind.HISTOGRAM
         self._bounds = [*map(floatToGoString, instrument.buckets), "+Inf"]
+        self._width = len(self._bounds) + 2 if self._is_histogram else 1
         self._templates: list[str] = []
+
+    def slices(self, family: FamilySnapshot) -> Iterator[bytes]:
+        """The family's header, and its samples; nothing if there is no series."""
+        series = len(family.labels)
+        if series:
+            yield self.header
+        step = max(1, SAMPLES_A_SLICE // self._width)
+        for first in range(0, series, step):
+            yield self.lines(family, first, min(first + step, series))
 
     def lines(self, family: FamilySnapshot, first: int, last: int) -> bytes:
         """The samples of the rows from `first` up to `last`."""
@@ -96,6 +108,21 @@ class SeriesWriter:
             family_name = self._instrument.prometheus_family
             lines.append(f"{family_name}_created{{{labels}}} {family.created[row]}")
         return "\n".join([*lines, ""])
+
+
+class _Only(Collector):
+    """One metric, as prometheus-client writes registries only."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._metric]
+
+
+def _by_itself(metric: Metric, openmetrics: bool) -> bytes:
+    latest = openmetrics_latest if openmetrics else text_latest
+    return latest(_Only(metric)).removesuffix(OPENMETRICS_END)
 
 
 def _header(instrument: Instrument, openmetrics: bool) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     Exemplar,
@@ -275,7 +275,7 @@ def test_a_later_scrape_has_later_values_and_series() -> None:
 
 
 def test_series_beyond_a_slice_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "SERIES_A_SLICE", 3)
+    monkeypatch.setattr(scrape, "SAMPLES_A_SLICE", 3)
     with counting() as counted:
         counted.commit([a_record(a_kind(f"model-{n}"), f"r{n}", latency=n) for n in range(10)])
         text = rendered(Exposition(counted.ledger, CollectorRegistry()), openmetrics=True)
@@ -294,9 +294,20 @@ def test_series_beyond_a_slice_are_all_there(monkeypatch: pytest.MonkeyPatch) ->
     assert found == {f"model-{n}": f"r{n}" for n in range(10)}
 
 
+@pytest.mark.parametrize("openmetrics", [True, False])
+def test_what_is_told_about_the_exporter_is_as_its_library_writes_it(openmetrics: bool) -> None:
+    registry = CollectorRegistry()
+    Counter("commits", "How many.", ["how"], registry=registry).labels("well").inc()
+    Histogram("took_seconds", "How long.", registry=registry).observe(0.2)
+    latest = openmetrics_latest if openmetrics else generate_latest
+    with counting() as counted:
+        text = rendered(Exposition(counted.ledger, registry), openmetrics=openmetrics)
+    assert text == latest(registry).decode()
+
+
 def test_a_scrape_amid_commits_is_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each commit adds a request of each model; a scrape sees all of a commit or nothing of it."""
-    monkeypatch.setattr(scrape, "SERIES_A_SLICE", 2)
+    monkeypatch.setattr(scrape, "SAMPLES_A_SLICE", 2)
     with counting() as counted:
         exposition = Exposition(counted.ledger, CollectorRegistry())
         models = [a_kind(f"model-{n}") for n in range(5)]
