@@ -23,7 +23,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks import litellm_proxy
+from benchmarks import litellm_proxy, machine
 from benchmarks.contest import table
 from benchmarks.pictures import bars
 from tests.waiting import free_port, wait_until
@@ -123,11 +123,6 @@ def answers(port: int) -> bool:
         return status == 200
     except OSError:
         return False
-
-
-def load_before() -> str:
-    """How busy others keep the machine."""
-    return f"Load average of the machine before: {os.getloadavg()[0]:.1f}, cores: {os.cpu_count()}."
 
 
 def on_load_core() -> None:
@@ -287,7 +282,7 @@ async def latencies(port: int) -> list[float]:
 def measure() -> str:
     """A table in Markdown."""
     on_load_core()
-    busy = load_before()
+    busy = machine.told()
     with ExitStack() as running:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
         found = running.enter_context(contestants(fixed_upstream))

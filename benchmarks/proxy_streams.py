@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks import machine
 from benchmarks.contest import table
 from benchmarks.proxy import (
     LOAD_CORE,
     contestants,
     flood,
-    load_before,
     on_load_core,
     process,
     question_script,
@@ -59,7 +59,7 @@ def _of_shape(script: Path, events: int, pause_s: float, at_once: int) -> str:
 def measure() -> str:
     """Tables in Markdown."""
     on_load_core()
-    shown = [load_before()]
+    shown = [machine.told()]
     with ExitStack() as running:
         script = question_script(Path(running.enter_context(tempfile.TemporaryDirectory())))
         shown += [_of_shape(script, *shape) for shape in SHAPES]

@@ -27,11 +27,11 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import stalls
+from benchmarks import machine
 from benchmarks.contest import table
-from benchmarks.proxy import LOAD_CORE, PATH, PROXY_CORE, load_before, on_load_core
+from benchmarks.machine import LATE_S, Stall, stood_still
+from benchmarks.proxy import LOAD_CORE, PATH, PROXY_CORE, on_load_core
 from benchmarks.soak.sent import TICK_S, Load
-from benchmarks.stalls import LATE_S, Stall, stood_still
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.search import RequestSearch
 from tests.daemon import Daemon
@@ -250,7 +250,7 @@ def measure() -> str:
     Raises:
         AssertionError: a stream was not recorded.
     """
-    busy = load_before()
+    busy = machine.told()
     on_load_core()
     upstream_port, port = free_port(), free_port()
     with _real_time() as priority, tempfile.TemporaryDirectory() as directory:
@@ -261,7 +261,7 @@ def measure() -> str:
         )
         program = ("taskset", "-c", PROXY_CORE, sys.executable, "-m", "exporter")
         upstream = Load(serve_upstream, upstream_port)
-        watches = [Load(stalls.watch, int(core)) for core in (PROXY_CORE, LOAD_CORE)]
+        watches = [Load(machine.watch, int(core)) for core in (PROXY_CORE, LOAD_CORE)]
         with ExitStack() as running, upstream, Daemon(config, program=program) as daemon:
             daemon.wait_ready()
             wait_until(lambda: _listens(upstream_port), 20, "the upstream")

@@ -17,6 +17,9 @@ from exporter.errors import ExporterError
 EX_CONFIG = 78
 """Exit status for what only a person can mend (sysexits.h): a supervisor need not try again."""
 
+EX_TEMPFAIL = 75
+"""Exit status for what may be well later: a supervisor is to try again."""
+
 _MODULES = {
     "alerts": "exporter.alerting.commands",
     "backfill": "exporter.backfill.commands",
@@ -116,7 +119,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ExporterError as error:
             click.echo(error, err=True)
-            sys.exit(EX_CONFIG)
+            sys.exit(EX_TEMPFAIL if error.may_pass else EX_CONFIG)
         except OSError as error:
             # A file that a person named; the daemon tells of its own.
             if ctx.invoked_subcommand not in _MODULES or error.filename is None:

@@ -30,7 +30,13 @@ class Problem:
 
 
 class ExporterError(Exception):
-    """The program cannot do what it was asked to; the text says why."""
+    """The program cannot do what it was asked to; the text says why.
+
+    Attributes:
+        may_pass: it may be well without anybody's doing, so that it is worth to try again.
+    """
+
+    may_pass = False
 
 
 class DocumentError(ExporterError):
@@ -50,6 +56,12 @@ class SecretError(ExporterError):
 
 class StateError(ExporterError):
     """The state directory cannot be used, and starting without it would count things twice."""
+
+
+class StateInUseError(StateError):
+    """Another process has the state directory, which may be about to end."""
+
+    may_pass = True
 
 
 def reason_of(error: Exception) -> str:

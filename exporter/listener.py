@@ -61,6 +61,12 @@ class ListenError(ExporterError):
     """An address cannot be listened at."""
 
 
+class AddressAwayError(ListenError):
+    """Another program listens there, or the machine has no such address yet."""
+
+    may_pass = True
+
+
 class Standing(Protocol):
     """Who has the connections that were handed over; aiohttp's server is one."""
 
@@ -98,7 +104,7 @@ class Listener:
         """Listen at one more address.
 
         Raises:
-            ListenError: it is no address, or cannot be had.
+            ListenError: it is no address, or cannot be had; AddressAwayError: not now.
         """
         self.accept_at(open_socket(address))
 
@@ -183,14 +189,16 @@ def open_socket(address: str) -> socket.socket:
     A name that stands for several addresses gives the first of IPv4, as with Prometheus.
 
     Raises:
-        ListenError: it is no address, or cannot be had.
+        ListenError: it is no address, or cannot be had; AddressAwayError: not now.
     """
     host, port = _parts(address)
     try:
         return _bind(host, port)
     except (OSError, UnicodeError) as error:  # The latter from a name that is none.
         reason = getattr(error, "strerror", None) or error
-        raise ListenError(f"cannot listen at {address}: {reason}") from error
+        is_away = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+        kind = AddressAwayError if is_away else ListenError
+        raise kind(f"cannot listen at {address}: {reason}") from error
 
 
 def port_of(address: str) -> int:

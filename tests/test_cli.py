@@ -90,6 +90,17 @@ def test_a_format_is_tried_on_a_log_without_showing_a_prompt() -> None:
     assert not {word for word in prompts if len(word) > 6 and word in result.output}
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"), [("{}x\n", 1), ('{}x\n{"model": "a", "status_code": 200}\n', 0), ("\n", 0)]
+)
+def test_a_format_that_fits_no_line_ends_with_status_1(
+    tmp_path: Path, lines: str, status: int
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(lines)
+    assert invoke("formats", "test", "records", log).exit_code == status
+
+
 def test_a_format_of_ones_own_is_tried_inside_a_containers_envelope(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(

@@ -1,5 +1,6 @@
 """`formats list`, `formats show`, `formats test`: from an unknown log to a mapping that fits."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -53,12 +54,15 @@ def test(name: str, file: Path, limit: int, config_file: Path | None) -> None:
     """Show the records that a format makes of a log's first lines.
 
     Lines that are rejected come with their reason; nothing of a prompt or an answer is ever shown.
+    Where no line gives a record and some are rejected, it ends with status 1.
     """
     configured = load_config(config_file).formats if config_file else {}
     _check(name, configured)
-    inspected = inspect(resolve(name, configured), _lines(file))
-    for line in table(islice(inspected, limit)):
+    inspected = [*islice(inspect(resolve(name, configured), _lines(file)), limit)]
+    for line in table(inspected):
         click.echo(line)
+    if any(each.rejected for each in inspected) and not any(each.record for each in inspected):
+        sys.exit(1)
 
 
 def _check(name: str, configured: Mapping[str, FormatSpec]) -> None:

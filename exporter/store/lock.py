@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from exporter.errors import StateError
+from exporter.errors import StateError, StateInUseError
 
 POLL_S = 0.02
 
@@ -19,7 +19,7 @@ class DirectoryLock:
         patience_s: how long to wait for another process that is about to end.
 
     Raises:
-        StateError: another process holds it; the message names that process.
+        StateInUseError: another process holds it; the message names that process.
     """
 
     def __init__(self, directory: Path, patience_s: float = 0.0) -> None:
@@ -35,7 +35,7 @@ class DirectoryLock:
                 continue
             holder = os.read(self._file, 200).decode("utf-8", "replace").strip()
             os.close(self._file)
-            raise StateError(
+            raise StateInUseError(
                 f"{directory}: in use by {holder or 'another process'}; a state directory belongs "
                 "to one process, for two would count everything twice"
             ) from refusal

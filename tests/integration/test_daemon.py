@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from exporter.cli import EX_CONFIG
+from exporter.cli import EX_CONFIG, EX_TEMPFAIL
 from tests.daemon import Daemon
 from tests.setup import REQUESTS, Setup, counts, line
 from tests.waiting import wait_until
@@ -55,8 +55,16 @@ def test_a_second_sigterm_ends_it_at_once(setup: Setup) -> None:
 
 def test_a_second_daemon_on_one_state_is_refused_and_told_of_the_first(setup: Setup) -> None:
     with setup.start().wait_ready() as first, setup.start() as second:
-        assert second.process.wait(60) == EX_CONFIG
+        assert second.process.wait(60) == EX_TEMPFAIL
         assert f"process {first.process.pid}" in second.log.read_text()
+
+
+def test_an_address_that_another_one_has_may_be_free_later(setup: Setup) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with setup.start("--web.listen-address", address) as daemon:
+            assert daemon.process.wait(60) == EX_TEMPFAIL
+            assert f"cannot listen at {address}: Address already in use" in daemon.log.read_text()
 
 
 @pytest.mark.fault("read-only or unreadable state")
