@@ -1,4 +1,8 @@
-"""Streams through the proxy and its peers: CPU an event, with and without a pause between them."""
+"""Streams through the proxy and its peers: CPU an event, with and without a pause between them.
+
+Among them a relay on the same event loop that reads nothing of what it carries: what is beyond it
+is the price of knowing what goes through.
+"""
 
 import statistics
 import sys
@@ -12,18 +16,22 @@ from benchmarks import machine
 from benchmarks.contest import table
 from benchmarks.proxy import (
     LOAD_CORE,
+    PROXY_CORE,
+    Contestant,
+    answers,
     contestants,
     flood,
     on_load_core,
     process,
     question_script,
 )
+from tests.waiting import free_port, wait_until
 
 SECONDS, ROUNDS = 6, 3
 
 SHAPES = ((50, 0.0, 32), (50, 0.001, 24), (50, 0.001, 128), (200, 0.001, 128))
-"""Events of a stream, seconds between them, and streams at the same time. With 24 of them, 1 ms
-apart, a proxy sleeps most of the time and finds its code gone from the caches when it wakes."""
+"""Events of a stream, seconds between them, and streams at the same time. With 24 of them a proxy
+sleeps most of the time, and what it finds when it wakes depends on the machine: see `machine`."""
 
 
 @contextmanager
@@ -34,6 +42,16 @@ def upstream(port: int, events: int, pause_s: float) -> Iterator[int]:
         yield pid
 
 
+@contextmanager
+def relay(upstream_port: int) -> Iterator[Contestant]:
+    """The relay, once it answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.relay", str(port), str(upstream_port)]
+    with process(PROXY_CORE, *command) as pid:
+        wait_until(lambda: answers(port), 20, "the relay")
+        yield Contestant("relay on uvloop", port, pid)
+
+
 def _of_shape(script: Path, events: int, pause_s: float, at_once: int) -> str:
     """A table of one shape.
 
@@ -41,7 +59,10 @@ def _of_shape(script: Path, events: int, pause_s: float, at_once: int) -> str:
         AssertionError: what was counted is not what was carried.
     """
     runs: dict[str, list[tuple[float, float]]] = {}
-    with contestants(partial(upstream, events=events, pause_s=pause_s)) as found:
+    with ExitStack() as running:
+        start = partial(upstream, events=events, pause_s=pause_s)
+        found = running.enter_context(contestants(start))
+        found.insert(2, running.enter_context(relay(found[0].port)))
         for _ in range(ROUNDS):
             for each in found:
                 runs.setdefault(each.name, []).append(flood(each, script, at_once, SECONDS))
