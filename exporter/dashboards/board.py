@@ -11,7 +11,7 @@ from exporter import vocabulary as v
 from exporter.alerting.labels import MODEL, OPERATION, PROVIDER
 from exporter.alerting.promql import Matcher
 from exporter.dashboards.amounts import STATE_CREATED, Series
-from exporter.dashboards.options import Options
+from exporter.dashboards.options import Options, variable_of
 from exporter.dashboards.panels import SOURCE, PanelBuilder
 
 TAG = "llm-gateway"
@@ -132,7 +132,7 @@ def chosen(options: Options, *, attributes: bool = True) -> tuple[Matcher, ...]:
     """What is picked in the variables, as conditions on labels."""
     labels = {options.job_label: "job", MODEL: "model", PROVIDER: "provider"}
     if attributes:
-        labels |= {label: label for label in options.attribute_labels}
+        labels |= {label: variable_of(label) for label in options.attribute_labels}
     return tuple(Matcher(label, "=~", f"${name}") for label, name in labels.items())
 
 
@@ -164,8 +164,8 @@ def identity(options: Options, *, one_model: bool = False) -> list[VariableBuild
         ),
         values_of("provider", "Provider", PROVIDER, of_model),
         *(
-            values_of(label, attribute.capitalize(), label, of_model, any_value=".*")
-            for attribute, label in zip(options.attributes, options.attribute_labels, strict=True)
+            values_of(variable_of(label), title, label, of_model, any_value=".*")
+            for label, title in options.attribute_titles.items()
         ),
     ]
 
@@ -219,12 +219,11 @@ def requests_url(options: Options) -> VariableBuilder:
 
 def by_labels(options: Options) -> dict[str, str]:
     """Labels that traffic can be split by, by what they are called."""
-    attributes = zip(options.attributes, options.attribute_labels, strict=True)
     return {
         "Model": MODEL,
         "Provider": PROVIDER,
         "Operation": OPERATION,
-        **{attribute.capitalize(): label for attribute, label in attributes},
+        **{title: label for label, title in options.attribute_titles.items()},
     }
 
 

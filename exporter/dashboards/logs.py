@@ -13,7 +13,7 @@ from exporter.alerting.labels import ERROR_TYPE, MODEL, PROVIDER, STATUS_CODE
 from exporter.alerting.promql import quoted
 from exporter.dashboards import board
 from exporter.dashboards.board import REQUESTS_PAGE, Board, Section, VariableBuilder
-from exporter.dashboards.options import Options
+from exporter.dashboards.options import Options, variable_of
 from exporter.dashboards.panels import NO_DATA, STATUS_COLOURS, PanelBuilder, note, override
 from exporter.vocabulary import prometheus_label
 
@@ -70,12 +70,11 @@ def request_logs(options: Options) -> Board:
 
 
 def _filters(options: Options) -> dict[str, str]:
-    attributes = zip(options.attribute_labels, options.attributes, strict=True)
     return {
         "model": "Model",
         "provider": "Provider",
         "status": "Status",
-        **{label: attribute.capitalize() for label, attribute in attributes},
+        **{variable_of(label): title for label, title in options.attribute_titles.items()},
     }
 
 
@@ -92,7 +91,7 @@ def _filter(name: str, title: str) -> VariableBuilder:
 def _lines(options: Options) -> str:
     """The log lines that the filters let through."""
     labels = {MODEL: "model", PROVIDER: "provider", STATUS_CODE: "status"}
-    labels |= {label: label for label in options.attribute_labels}
+    labels |= {label: variable_of(label) for label in options.attribute_labels}
     # In backticks a backslash is one; in quotes Loki refuses those of `gpt-4\.1`.
     filters = "".join(f" | {label}=~`${{{name}}}`" for label, name in labels.items())
     wanted = f" | {prometheus_label(REQUEST_ID)}=~`.*${{request}}.*`"
@@ -143,8 +142,7 @@ def _over_time(options: Options) -> PanelBuilder:
 
 
 def _table(options: Options) -> PanelBuilder:
-    attributes = zip(options.attribute_labels, options.attributes, strict=True)
-    columns = COLUMNS | {label: Field(name.capitalize()) for label, name in attributes}
+    columns = COLUMNS | {label: Field(title) for label, title in options.attribute_titles.items()}
     panel = (
         table.Panel()
         .title("Requests")

@@ -6,6 +6,20 @@ from exporter.vocabulary import prometheus_label
 
 REQUESTS_URL = "http://localhost:9478"
 
+TAKEN_TITLES = (
+    *("Model", "Models", "Provider", "Operation", "Status", "Time"),
+    *("Request", "Error", "Latency", "Granularity"),
+)
+"""What something else is called on a dashboard."""
+
+
+def variable_of(label: str) -> str:
+    """The variable in which values of an extra attribute's label are picked.
+
+    By a name of its own: an attribute may be called what another variable is.
+    """
+    return f"attribute_{label}"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -32,6 +46,15 @@ class Options:
     def attribute_labels(self) -> tuple[str, ...]:
         """The Prometheus labels of the extra attributes."""
         return tuple(prometheus_label(attribute) for attribute in self.attributes)
+
+    @property
+    def attribute_titles(self) -> dict[str, str]:
+        """What each extra attribute is called on a dashboard, by its label."""
+        titles = {}
+        for attribute, label in zip(self.attributes, self.attribute_labels, strict=True):
+            title = attribute.capitalize()
+            titles[label] = f"{title} (attribute)" if title in TAKEN_TITLES else title
+        return titles
 
     @property
     def identity(self) -> tuple[str, ...]:

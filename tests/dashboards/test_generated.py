@@ -44,12 +44,23 @@ def test_dashboards_are_fitted_to_a_team(tmp_path: Path) -> None:
     variables = {each["name"]: each for each in json.loads(text)["templating"]["list"]}
     assert variables["datasource"]["current"]["value"] == "Mimir"
     assert variables["requests_url"]["query"] == "https://requests.example"
-    assert {"workspace", "api_key"} <= variables.keys()
-    assert "team" not in variables
-    assert 'api_key=~\\"$api_key\\"' in text
+    assert {"attribute_workspace", "attribute_api_key"} <= variables.keys()
+    assert "attribute_team" not in variables
+    assert 'api_key=~\\"$attribute_api_key\\"' in text
     assert "on (service, instance)" in text
     rules = yaml.safe_load((tmp_path / "rules/dashboards.rules.yaml").read_text())
     assert "by (service, " in rules["groups"][2]["rules"][0]["expr"]
+
+
+@pytest.mark.parametrize("name", ["model", "provider", "granularity", "job", "status", "time"])
+def test_an_attribute_may_be_called_as_something_else_is(tmp_path: Path, name: str) -> None:
+    build(tmp_path, "--attribute", name)
+    for file in (tmp_path / "grafana/dashboards").glob("*.json"):
+        variables = json.loads(file.read_text())["templating"]["list"]
+        names = [each["name"] for each in variables]
+        titles = [each["label"] for each in variables if each.get("label")]
+        assert len(set(names)) == len(names)
+        assert len(set(titles)) == len(titles)
 
 
 def test_a_check_writes_nothing_and_names_what_is_stale(tmp_path: Path) -> None:
