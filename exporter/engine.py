@@ -46,6 +46,10 @@ as latency in scrapes and commits."""
 RELOAD_LIMIT_S = 30.0
 """For the last commit before a reload, which nothing presses: on a busy machine it takes long."""
 
+WATCHED_POLL_S = 1.0
+"""Between two looks at what proxies have watched: what waits for one is in a bounded inbox. Pushes
+do not wait for it."""
+
 
 class Metrics:
     """The metrics about the exporter itself; they outlive a change of configuration."""
@@ -145,10 +149,7 @@ class Engine:
             metrics=metrics.pipeline,
             request_log=self._request_log,
             commit_interval_s=config.commit_interval,
-            poll_interval_s=min(
-                (source.tail.poll_interval for source in config.sources if source.tail),
-                default=config.commit_interval,
-            ),
+            poll_interval_s=min(map(_poll_interval, config.sources), default=WATCHED_POLL_S),
             arrived=inboxes.arrived,
         )
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
@@ -248,6 +249,10 @@ class Engine:
         if not self.pipeline.has_committed.is_set():
             return "nothing is committed yet"
         return None
+
+
+def _poll_interval(source: c.SourceConfig) -> float:
+    return source.tail.poll_interval if source.tail else WATCHED_POLL_S
 
 
 def has_lost_its_state(store: StateStore) -> bool:

@@ -35,6 +35,9 @@ READ_BUDGET = 4 << 20
 MOST_KINDS = 16_384
 """Kinds that are remembered between commits: 50 MiB at most, even if clients invent names."""
 
+MOST_WAITING = 50_000
+"""Requests that wait, in memory, for a commit that nothing hurries."""
+
 DECODER_FAILED = "decoder_failed"
 """Reason of a rejected line that the decoder should have rejected by itself."""
 
@@ -171,7 +174,8 @@ class Pipeline:
         more = False
         if self._pending is None:
             more = self._read()
-            if may_wait and not more and self._clock() < self._due:
+            waits = self._clock() < self._due and self._tally.records < MOST_WAITING
+            if may_wait and waits and not more:
                 return False
             self._pending = self._prepared()
         self._commit(self._pending)

@@ -264,6 +264,17 @@ def test_a_little_traffic_is_committed_once_an_interval(tmp_path: Path, source: 
         assert fed.store.facts.batch == 2
 
 
+def test_much_traffic_does_not_wait_for_its_commit(
+    tmp_path: Path, source: HeldSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MOST_WAITING", 3)
+    with feeding(tmp_path, source, commit_interval_s=60) as fed:
+        for lines, durable in ((1, 1), (2, 1), (1, 3), (2, 3)):
+            source.blocks.append(line() * lines)
+            fed.pipeline.step(may_wait=True)
+            assert source.durable == durable
+
+
 def test_what_somebody_waits_for_is_committed_at_once_and_the_rest_with_it(
     tmp_path: Path, source: HeldSource
 ) -> None:

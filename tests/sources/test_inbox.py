@@ -1,12 +1,18 @@
 """What waits between event loops and the pipeline: bounded, in order, and never twice."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
+from exporter.config import Config
+from exporter.documents import load
+from exporter.engine import Engine, Metrics
 from exporter.record import Kinds
 from exporter.sources.inbox import RECORDS_A_BATCH, Inbox, Inboxes, RecordSource
+from exporter.store.state import StateStore
 from tests.counting import a_kind, a_record
+from tests.waiting import wait_until
 
 
 def an_inbox(capacity: int = 10) -> Inbox[object]:
@@ -68,6 +74,25 @@ def test_nothing_is_lost_between_threads() -> None:
         thread.join(5)
     assert len(set(taken)) == 4000
     assert inbox.size == 0
+
+
+def test_what_waits_for_a_late_commit_waits_in_no_inbox(tmp_path: Path) -> None:
+    proxy = "{listen: '127.0.0.1:0', upstream: 'http://127.0.0.1:1'}"
+    text = (
+        f"state_dir: {tmp_path}\ncommit_interval: 60s\nsources: [{{name: edge, proxy: {proxy}}}]\n"
+    )
+    inboxes, store = Inboxes(), StateStore(tmp_path)
+    engine = Engine(load(Path("config.yaml"), Config, text), store, Metrics(), inboxes)
+    inbox = inboxes.of_records("edge", ())
+    engine.start()
+    try:
+        for _ in range(3):
+            inbox.offer(a_record(a_kind()))
+            wait_until(lambda: len(inbox) == 0)
+        assert store.batch <= 1
+    finally:
+        engine.stop(10)
+        store.close()
 
 
 def test_records_become_batches_of_what_is_known() -> None:
