@@ -182,7 +182,7 @@ class Pipeline:
         return more
 
     def _until_next_look(self) -> float:
-        """Seconds."""
+        """Seconds; fewer than usual where a commit is due before."""
         until_due = self._due - self._clock()
         return min(self._poll_interval_s, until_due) if until_due > 0 else self._poll_interval_s
 

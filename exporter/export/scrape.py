@@ -21,7 +21,6 @@ from exporter.vocabulary import Instrument, InstrumentKind, prometheus_label
 SAMPLES_A_SLICE = 500
 """Samples that are rendered before other work has its turn: a fraction of a millisecond."""
 
-
 OPENMETRICS_END = b"# EOF\n"
 
 
