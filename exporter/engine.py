@@ -149,7 +149,7 @@ class Engine:
             metrics=metrics.pipeline,
             request_log=self._request_log,
             commit_interval_s=config.commit_interval,
-            poll_interval_s=min(map(_poll_interval, config.sources), default=WATCHED_POLL_S),
+            poll_interval_s=_poll_interval(config),
             arrived=inboxes.arrived,
         )
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
@@ -251,8 +251,11 @@ class Engine:
         return None
 
 
-def _poll_interval(source: c.SourceConfig) -> float:
-    return source.tail.poll_interval if source.tail else WATCHED_POLL_S
+def _poll_interval(config: c.Config) -> float:
+    watched_s = min(WATCHED_POLL_S, config.commit_interval)
+    wanted: list[float] = [source.tail.poll_interval for source in config.sources if source.tail]
+    wanted += [watched_s for source in config.sources if source.proxy]
+    return min(wanted, default=watched_s)
 
 
 def has_lost_its_state(store: StateStore) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -76,11 +77,37 @@ def test_nothing_is_lost_between_threads() -> None:
     assert inbox.size == 0
 
 
-def test_what_waits_for_a_late_commit_waits_in_no_inbox(tmp_path: Path) -> None:
-    proxy = "{listen: '127.0.0.1:0', upstream: 'http://127.0.0.1:1'}"
+PROXY = "{name: edge, proxy: {listen: '127.0.0.1:0', upstream: 'http://127.0.0.1:1'}}"
+TAIL = "{name: log, tail: {paths: [/x], format: records, poll_interval: 1m}}"
+PUSH = "{name: push, ingest: {}}"
+
+
+@pytest.mark.parametrize(
+    ("sources", "commit_interval", "poll_interval_s"),
+    [
+        ([PROXY], "50ms", 0.05),
+        ([PROXY], "60s", 1.0),
+        ([PROXY, TAIL], "60s", 1.0),
+        ([PUSH, TAIL], "1s", 60.0),
+        ([PUSH], "50ms", 0.05),
+    ],
+)
+def test_what_was_watched_is_looked_at_often_and_a_log_as_its_source_says(
+    tmp_path: Path, sources: list[str], commit_interval: str, poll_interval_s: float
+) -> None:
     text = (
-        f"state_dir: {tmp_path}\ncommit_interval: 60s\nsources: [{{name: edge, proxy: {proxy}}}]\n"
+        f"state_dir: {tmp_path}\ncommit_interval: {commit_interval}\n"
+        f"sources: [{', '.join(sources)}]\n"
     )
+    store = StateStore(tmp_path)
+    with patch("exporter.engine.Pipeline") as pipeline:
+        Engine(load(Path("config.yaml"), Config, text), store, Metrics(), Inboxes())
+    store.close()
+    assert pipeline.call_args.kwargs["poll_interval_s"] == poll_interval_s
+
+
+def test_what_waits_for_a_late_commit_waits_in_no_inbox(tmp_path: Path) -> None:
+    text = f"state_dir: {tmp_path}\ncommit_interval: 60s\nsources: [{PROXY}]\n"
     inboxes, store = Inboxes(), StateStore(tmp_path)
     engine = Engine(load(Path("config.yaml"), Config, text), store, Metrics(), inboxes)
     inbox = inboxes.of_records("edge", ())
