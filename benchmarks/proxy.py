@@ -30,6 +30,8 @@ from tests.waiting import free_port, wait_until
 
 CONNECTIONS, SECONDS, ROUNDS = 32, 5, 3
 COMMIT_S = 1.0
+"""How long a commit may wait, as the daemon has it by default."""
+
 RATE, RATE_SECONDS = 500, 5
 PROXY_CORE, LOAD_CORE = "0", "1"
 INPUT, OUTPUT = 42, 17

@@ -4,6 +4,7 @@ Among them a relay on the same event loop that reads nothing of what it carries:
 is the price of knowing what goes through.
 """
 
+import http.client
 import statistics
 import sys
 import tempfile
@@ -16,7 +17,9 @@ from benchmarks import machine
 from benchmarks.contest import table
 from benchmarks.proxy import (
     LOAD_CORE,
+    PATH,
     PROXY_CORE,
+    QUESTION,
     Contestant,
     answers,
     contestants,
@@ -52,17 +55,28 @@ def relay(upstream_port: int) -> Iterator[Contestant]:
         yield Contestant("relay on uvloop", port, pid)
 
 
+def _events(port: int) -> int:
+    """How many events come in a stream."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("POST", PATH, QUESTION)
+    answer = connection.getresponse().read()
+    connection.close()
+    return answer.count(b"data: ")
+
+
 def _of_shape(script: Path, events: int, pause_s: float, at_once: int) -> str:
     """A table of one shape.
 
     Raises:
-        AssertionError: what was counted is not what was carried.
+        AssertionError: a stream is not whole, or what was counted is not what was carried.
     """
     runs: dict[str, list[tuple[float, float]]] = {}
     with ExitStack() as running:
         start = partial(upstream, events=events, pause_s=pause_s)
         found = running.enter_context(contestants(start))
         found.insert(2, running.enter_context(relay(found[0].port)))
+        for each in found:
+            assert _events(each.port) == events, each.name
         for _ in range(ROUNDS):
             for each in found:
                 runs.setdefault(each.name, []).append(flood(each, script, at_once, SECONDS))

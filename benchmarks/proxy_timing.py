@@ -263,11 +263,13 @@ def measure() -> str:
         program = ("taskset", "-c", PROXY_CORE, sys.executable, "-m", "exporter")
         upstream = Load(serve_upstream, upstream_port)
         watches = [Load(machine.watch, int(core)) for core in (PROXY_CORE, LOAD_CORE)]
-        with ExitStack() as running, upstream, Daemon(config, program=program) as daemon:
-            daemon.wait_ready()
-            wait_until(lambda: _listens(upstream_port), 20, "the upstream")
+        with ExitStack() as running:
+            running.enter_context(upstream)
             for watch in watches:
                 running.enter_context(watch)
+            daemon = running.enter_context(Daemon(config, program=program))
+            daemon.wait_ready()
+            wait_until(lambda: _listens(upstream_port), 20, "the upstream")
             scrapes = uvloop.run(_measure(port, daemon.address))
             truth = upstream.stop()
             held_up = [stall for watch in watches for stall in watch.stop()]
