@@ -2,6 +2,7 @@
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -18,7 +19,7 @@ _BYTES = {
 }
 
 
-class _Quantity:
+class _Quantity(ABC):
     """A number that stands in a document as text with its unit."""
 
     __slots__ = ()
@@ -26,8 +27,9 @@ class _Quantity:
     _examples: ClassVar[Sequence[str]]
 
     @classmethod
+    @abstractmethod
     def _parse(cls, value: object) -> Self:
-        raise NotImplementedError
+        """The quantity that a document's value stands for; ValueError: it stands for none."""
 
     @classmethod
     def __get_pydantic_core_schema__(
