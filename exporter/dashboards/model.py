@@ -148,9 +148,8 @@ def _breakdown(figures: Figures) -> PanelBuilder:
 
 
 def _traffic(figures: Figures, options: Options) -> list[PanelBuilder]:
-    splits = {"provider": PROVIDER} | dict(
-        zip(options.attributes, options.attribute_labels, strict=True)
-    )
+    titles = options.attribute_titles
+    splits = {"provider": PROVIDER} | {titles[label].lower(): label for label in titles}
     return [
         bars(
             About(
