@@ -199,7 +199,6 @@ def _parquet(tables: Iterable[Table], fields: Sequence[str]) -> Iterator[bytes]:
             ]
             writer.write_table(pa.Table.from_batches(batches))
             yield sink.take()
-    pa.default_memory_pool().release_unused()  # It would keep what it has once had.
     yield sink.take()
 
 

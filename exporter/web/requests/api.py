@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from msgspec import Meta
 
+from exporter.allocator import give_back_memory
 from exporter.errors import ExporterError
 from exporter.requestlog.exports import (
     EXPORT_FORMATS,
@@ -188,6 +189,7 @@ class RequestApi:
             return await self._stream(request, export, format_name, chunks)
         finally:
             self._exports -= 1
+            self._threads.submit(give_back_memory)
 
     async def _stream(
         self, request: web.Request, export: ExportFormat, suffix: str, chunks: Iterator[bytes]

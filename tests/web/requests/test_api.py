@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,15 @@ def test_an_export_that_breaks_off_does_not_look_complete(
     request = f"GET /api/v1/requests/export?format=jsonl HTTP/{version}\r\nHost: x\r\n\r\n"
     with served.raw(request.encode()) as client, pytest.raises(ConnectionResetError):
         list(iter(lambda: client.recv(65536), b""))
+
+
+def test_the_memory_that_an_export_took_is_given_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = threading.Event()
+    monkeypatch.setattr("exporter.web.requests.api.give_back_memory", given_back.set)
+    served.ask("/api/v1/requests/export")
+    assert given_back.wait(10)
 
 
 def test_the_description_is_sound_and_the_api_does_what_it_says(
