@@ -1,10 +1,10 @@
 """What allocators are told, for which Python has no words.
 
-Left to itself glibc's returns the memory of a block of lines when that is counted, and asks for it again
-for the next one; the kernel clears each page that it gives, which is a tenth of the time that a
-block takes. And nearly every thread gets a heap of its own, which keeps what the thread once needed
-at most: together more than a third of what a busy daemon held. Arrow's own, mimalloc, keeps such heaps
-for the threads of exports, and nothing gives them back: a quarter of it.
+Left to itself glibc's returns the memory of a block of lines when that is counted, and asks for it
+again for the next one; the kernel clears each page that it gives, which is a tenth of the time that
+a block takes. And nearly every thread gets a heap of its own, which keeps what the thread once
+needed at most: together more than a third of what a busy daemon held. Arrow's own, mimalloc, has
+such heaps for the threads of exports, and nothing gives them all back: a quarter of it.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of mallopt(3), from malloc.h."""
 
 _ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
-"""Arrow reads this variable when it is imported; its functions leave some of its parts as they were."""
+"""Arrow reads it as it is imported; told later, some of its parts stay as they were."""
 
 _FOR_USERS = ("MALLOC_", "GLIBC_TUNABLES")
 """Names of environment variables, or how they begin, by which a user says otherwise."""
