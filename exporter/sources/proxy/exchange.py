@@ -15,7 +15,6 @@ from exporter.sources.proxy.errors import (
     UpstreamError,
 )
 from exporter.sources.proxy.heads import (
-    CHUNK,
     Framing,
     answer_head,
     error_answer,
@@ -23,6 +22,7 @@ from exporter.sources.proxy.heads import (
     switching_head,
 )
 from exporter.sources.proxy.observation import Ending
+from exporter.sources.proxy.passage import Passage
 from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.stream_usage import UsageRemover, asking_for_usage
 from exporter.sources.proxy.target import Targets
@@ -235,20 +235,12 @@ class Exchange:
     async def _pass_answer(self, answer: Answer, framing: Framing) -> bool:
         """Write the answer to the client, as it comes and at the client's pace; if it was whole."""
         request, watch = self._request, self._watch
-        client, chunked = request.sender, framing.chunked
         request.answer(answer_head(request, answer, self._id, framing))
         watch.answer(answer)
         remover = self._remover if answer.is_event_stream else None
-
-        def take(data: bytes) -> bool:
-            shown = remover.feed(data) if remover else data
-            if shown:
-                client.write(CHUNK % (len(shown), shown) if chunked else shown)
-            watch.part(data)
-            return not client.is_writing_paused
-
+        passage = Passage(request.sender, watch, chunked=framing.chunked, remover=remover)
         try:
-            while not await answer.pass_to(take):
+            while not await answer.pass_to(passage):
                 await request.drain()
         except UpstreamError as error:
             self._tell_of(error)

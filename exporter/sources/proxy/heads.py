@@ -9,15 +9,12 @@ import msgspec
 
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import Api, error_body
+from exporter.sources.proxy.chunk import CHUNK
 from exporter.sources.proxy.known import KnownHead
 from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.upstream import Answer, Upstream
 
 P = ParamSpec("P")
-
-
-CHUNK = b"%x\r\n%b\r\n"
-"""A part of a body that comes in chunks: its length, and itself."""
 
 
 class Framing(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from exporter.sources.proxy.chunk import CHUNK_END, chunk_begin
 from exporter.sources.proxy.documents import NOT_JSON, Delta, Document, decode_answer
 from exporter.sources.proxy.event_stream import EventStream
 from exporter.sources.proxy.findings import Findings
@@ -28,33 +29,47 @@ _OTHER = "some other text"
 _QUOTED = msgspec.json.encode(_OTHER)
 
 
-class KnownEvent(msgspec.Struct, frozen=True, gc=False):
+class KnownEvent:
     """An event that has told nothing new.
 
-    Attributes:
+    Args:
         begin: its bytes up to its text, from the end of the event before.
         end: its bytes from there on, the empty line included.
     """
 
-    begin: bytes
-    end: bytes
+    __slots__ = ("_begin", "_between", "_end", "_end_of_chunk")
 
-    def last(self, data: bytes, end: int) -> int:
-        """Where the last one of it ends, if others with any texts follow at once.
+    def __init__(self, begin: bytes, end: bytes) -> None:
+        self._begin, self._end = begin, end
+        self._between = end + begin
+        self._end_of_chunk = end + CHUNK_END
 
-        Args:
-            end: where it has ended itself.
-        """
-        between = self.end + self.begin
-        last = text_end = end - len(self.end)
-        while data.startswith(between, text_end) and (
-            text := _TEXT.match(data, text_end + len(between))
-        ):
-            last, text_end = text_end, text.end()
-        if data.startswith(self.end, text_end):
-            last = text_end
-        last += len(self.end)
-        return last if _is_utf8(data[end:last]) else end
+    def passed(self, data: bytes, start: int = 0) -> int:
+        """Where the last one ends of those that follow each other from `start` on, whatever their
+        texts; `start` if there is none."""
+        if not data.startswith(self._begin, start):
+            return start
+        end, text_end = start, _end_of_text(data, start + len(self._begin))
+        while data.startswith(self._between, text_end):
+            end = text_end + len(self._end)
+            text_end = _end_of_text(data, end + len(self._begin))
+        if data.startswith(self._end, text_end):
+            end = text_end + len(self._end)
+        return end if _is_utf8(data[start:end]) else start
+
+    def is_in(self, chunk: bytes) -> bool:
+        """Whether this is one chunk, written as we would write it, with nothing but one of these
+        events."""
+        size, begin, end = len(chunk), self._begin, self._end_of_chunk
+        head = chunk_begin(size)
+        if head is None or not chunk.startswith(head) or not chunk.endswith(end):
+            return False
+        start = len(head)
+        return (
+            chunk.startswith(begin, start)
+            and _TEXT.fullmatch(chunk, start + len(begin), size - len(end)) is not None
+            and (chunk.isascii() or _is_utf8(chunk))
+        )
 
 
 def known_event(part: bytes, events: Sequence[bytes], findings: Findings) -> KnownEvent | None:
@@ -101,7 +116,14 @@ def _tells(document: Document, findings: Findings) -> bool:
     return msgspec.structs.astuple(then) != msgspec.structs.astuple(findings)
 
 
+def _end_of_text(data: bytes, start: int) -> int:
+    text = _TEXT.match(data, start)
+    return text.end() if text else start
+
+
 def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
     try:
         data.decode()
     except UnicodeDecodeError:

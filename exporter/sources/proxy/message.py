@@ -1,7 +1,6 @@
 """A message as it comes in: its headers, and its body part by part."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -25,6 +24,16 @@ class Sender(Protocol):
         """Its parts are taken: more of them may come."""
 
 
+class Receiver(Protocol):
+    """Whoever takes a body as it comes."""
+
+    def take(self, part: bytes) -> bool:
+        """Take a part; whether there is room for another one."""
+
+    def take_chunk(self, chunk: bytes) -> bool:
+        """Take a part that came as this chunk and nothing else; False if it is to be parsed."""
+
+
 class Message(msgspec.Struct, eq=False):
     """A request or an answer.
 
@@ -36,6 +45,7 @@ class Message(msgspec.Struct, eq=False):
         has_head: all headers are there.
         is_whole: the body is there; what was not read yet is still to be had.
         buffered: bytes of the body that were not read yet.
+        receiver: who takes the parts of the body the moment that they come, if anybody does.
         error: why nothing more will come.
     """
 
@@ -46,10 +56,9 @@ class Message(msgspec.Struct, eq=False):
     has_head: bool = False
     is_whole: bool = False
     buffered: int = 0
+    receiver: Receiver | None = None
     error: Exception | None = None
     _parts: list[bytes] = []
-    _receiver: Callable[[bytes], bool] | None = None
-    _has_room: bool = True
     _failure: Exception | None = None
     _waiter: asyncio.Future[None] | None = None
 
@@ -67,13 +76,10 @@ class Message(msgspec.Struct, eq=False):
             await self.more()
         return self.take()
 
-    async def pass_to(self, receiver: Callable[[bytes], bool]) -> bool:
+    async def pass_to(self, receiver: Receiver) -> bool:
         """Give a receiver the parts of the body the moment that they come.
 
         They come to it without a task in between: to wake one costs more than to pass a part on.
-
-        Args:
-            receiver: takes a part; whether it has room for another one.
 
         Returns:
             Whether that was all: if not, the receiver has no more room.
@@ -81,17 +87,20 @@ class Message(msgspec.Struct, eq=False):
         Raises:
             Exception: the body ended before it was whole, or nothing came for too long.
         """
-        self._receiver, self._has_room = receiver, True
+        self.receiver = receiver
         try:
             if self._parts:
                 self.add(self.take())
-            while self._has_room and not self.is_whole:
+            while self._is_received() and not self.is_whole:
                 await self.more()
         finally:
-            self._receiver = None
+            self.receiver = None
         if self._failure is not None:
             raise self._failure
         return self.is_whole and not self._parts
+
+    def _is_received(self) -> bool:
+        return self.receiver is not None
 
     def take(self) -> bytes:
         """What of the body is there already."""
@@ -116,14 +125,13 @@ class Message(msgspec.Struct, eq=False):
 
     def add(self, part: bytes) -> None:
         """More of the body is there; a sender that is faster than the receiver is held back."""
-        if self._receiver is not None and self._has_room:
+        if self.receiver is not None:
             try:
-                self._has_room = self._receiver(part)
+                if self.receiver.take(part):
+                    return
             except Exception as error:
-                # The sender's connection calls this, and is not to blame.
-                self._failure, self._has_room = error, False
-            if self._has_room:
-                return
+                self._failure = error  # The sender's connection calls this, and is not to blame.
+            self.receiver = None
         else:
             self._parts.append(part)
             self.buffered += len(part)

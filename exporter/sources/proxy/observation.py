@@ -12,7 +12,7 @@ from exporter.sources.proxy.apis import Asked, asked
 from exporter.sources.proxy.documents import NOT_JSON, decode_answer
 from exporter.sources.proxy.event_stream import EVENT_STREAM, EventStream, end_of_event
 from exporter.sources.proxy.findings import Findings
-from exporter.sources.proxy.known_event import known_event
+from exporter.sources.proxy.known_event import KnownEvent, known_event
 from exporter.sources.proxy.unpacking import Unpacker, UnpackError, unpacker
 
 CLIENT_CLOSED_REQUEST = 499
@@ -24,8 +24,9 @@ UNHURRIED = 1 << 14
 """Bytes of a stream that are looked into together, once its first token has come: what follows is
 of no interest before the end, and to look into each event by itself costs twice as much."""
 
-MANY = 1 << 12
-"""Bytes of which it is worth while to know whether they are events like the first one."""
+FEW = 1 << 10
+"""Bytes of events of which it is tried to know the next ones again; twice as many after each trial
+in vain."""
 
 _ERROR_TYPE = re.compile(r"[\w.-]{1,64}")
 
@@ -71,6 +72,8 @@ class Observation(msgspec.Struct, eq=False):
     _unpack: Unpacker | None = None
     _events: EventStream | None = None
     _parts: list[bytes] = []
+    _known: KnownEvent | None = None
+    _patience: int = FEW
     _first_output_s: float | None = None
     _succeeded: bool = False
 
@@ -114,13 +117,22 @@ class Observation(msgspec.Struct, eq=False):
                     self._take_events(self._events, elapsed_s)
                 self._give_up()
                 return
+        known = self._known
+        if known is not None and not self._parts and known.passed(data) == len(data):
+            return
         self._parts.append(data)
         self.held_bytes += len(data)
         if self._events is not None:
-            if self._first_output_s is None or self.held_bytes > UNHURRIED:
+            if self._first_output_s is None or self.held_bytes > self._patience:
                 self._take_events(self._events, elapsed_s)
         elif self.held_bytes > self.most_bytes:
             self._give_up()
+
+    @property
+    def known_event(self) -> KnownEvent | None:
+        """An event that need not be seen when it comes next, as a part that is not packed."""
+        is_plain = self._looks and self._unpack is None
+        return self._known if is_plain and not self._parts else None
 
     def take_session(self, query: str) -> None:
         """See that a WebSocket begins; the query of its URL names the model, if anything does."""
@@ -154,16 +166,24 @@ class Observation(msgspec.Struct, eq=False):
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self.held_bytes = 0
-        place, passed = 0, len(data)
-        while passed > MANY and len(data) - place > MANY:
+        place = self._known.passed(data) if self._known else 0
+        while len(data) - place > self._patience:
             end = end_of_event(data, place)
-            found = self._take_all(events, data[place:end], elapsed_s)
-            known = known_event(data[place:end], found, self.findings)
-            place = known.last(data, end) if known else end
-            passed = place - end
-        self._take_all(events, data[place:], elapsed_s)
+            event = data[place:end]
+            known = known_event(event, self._take_all(events, event, elapsed_s), self.findings)
+            place = known.passed(data, end) if known else end
+            self._known = known
+            if place > end:
+                self._patience = FEW
+            elif self._patience < UNHURRIED:
+                self._patience *= 2
+            else:
+                break
+        if place < len(data):
+            self._take_all(events, data[place:], elapsed_s)
 
     def _take_all(self, events: EventStream, data: bytes, elapsed_s: float) -> list[bytes]:
+        self._known = None  # What told nothing new may do so after this.
         found = events.feed(data)
         for event in found:
             self._take_event(event, elapsed_s)

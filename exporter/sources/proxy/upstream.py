@@ -4,12 +4,14 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
 
+from exporter.sources.proxy.chunk import CHUNK_END
 from exporter.sources.proxy.errors import (
     CutError,
     InvalidAnswerError,
@@ -81,8 +83,11 @@ class Connection(Peer):
     def __init__(self, upstream: "Upstream") -> None:
         super().__init__(upstream.patience.tick)
         self._upstream = upstream
+        self._in_use = self._keep = self._head_only = self._between_chunks = False
+        # No methods of ours: the parser would call them through Python, for each chunk.
+        self.on_chunk_header = partial(setattr, self, "_between_chunks", False)
+        self.on_chunk_complete = partial(setattr, self, "_between_chunks", True)
         self._parser = httptools.HttpResponseParser(self)
-        self._in_use = self._keep = self._head_only = False
         self.incoming = Answer(self)
         self.is_reused = False
 
@@ -131,6 +136,10 @@ class Connection(Peer):
 
     def data_received(self, data: bytes) -> None:
         answer = self.incoming
+        if self._between_chunks and answer.receiver and answer.receiver.take_chunk(data):
+            # The parser, which has not seen it, stands between two chunks as before.
+            self._deadline = self.loop.time() + self._upstream.patience.idle
+            return
         if answer.is_switched:
             answer.add(data)
         elif not self._in_use or answer.is_whole:
@@ -141,6 +150,8 @@ class Connection(Peer):
             self._take_begin(data, may_be_known=not self._head_only)
         elif rest := self._take_owed(data) if self._owed_bytes else data:
             self._read(rest)
+        if answer.is_whole or not data.endswith(CHUNK_END):
+            self._between_chunks = False  # There may be some of the next one's head.
         if answer.is_whole:
             answer.wake()
         else:

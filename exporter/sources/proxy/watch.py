@@ -14,6 +14,7 @@ from exporter.record import Record
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import TASK, Api, Asked, path_class, task_of
 from exporter.sources.proxy.backlog import Backlog
+from exporter.sources.proxy.known_event import KnownEvent
 from exporter.sources.proxy.metrics import Level, ProxyMetrics
 from exporter.sources.proxy.observation import Caller, Ending, Observation
 from exporter.sources.proxy.request import Request
@@ -158,6 +159,11 @@ class Watch:
                 self._observation.take_part(data, perf_counter() - self._began)
             except Exception as error:
                 self._cannot_count(error)
+
+    @property
+    def known_event(self) -> KnownEvent | None:
+        """An event that need not be seen when it comes again, but as a part as it was sent."""
+        return self._observation.known_event if self._counts else None
 
     def whole_answer(self, answer: Answer, data: bytes) -> None:
         """An answer has gone through at once: there is time to look at it in the end."""

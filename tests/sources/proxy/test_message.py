@@ -1,11 +1,11 @@
 """A message's parts on their way to a receiver: all of them, in order, whatever room it has."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from exporter.sources.proxy.message import Message
+from exporter.sources.proxy.message import Message, Receiver
+from tests.sources.proxy.wires import Taking
 
 
 class Silent:
@@ -21,6 +21,13 @@ class Silent:
         """Nothing was paused."""
 
 
+class Failing(Taking):
+    """Cannot take any."""
+
+    def take(self, part: bytes) -> bool:
+        raise ZeroDivisionError
+
+
 def came(message: Message, *parts: bytes, whole: bool = False) -> None:
     """What a connection does when it has read something."""
     for part in parts:
@@ -30,17 +37,7 @@ def came(message: Message, *parts: bytes, whole: bool = False) -> None:
         message.wake()
 
 
-def roomy(got: list[bytes]) -> Callable[[bytes], bool]:
-    """A receiver that always has room."""
-
-    def take(part: bytes) -> bool:
-        got.append(part)
-        return True
-
-    return take
-
-
-async def passing(message: Message, receiver: Callable[[bytes], bool]) -> asyncio.Task[bool]:
+async def passing(message: Message, receiver: Receiver) -> asyncio.Task[bool]:
     task = asyncio.ensure_future(message.pass_to(receiver))
     await asyncio.sleep(0)
     return task
@@ -50,7 +47,7 @@ def test_parts_come_to_the_receiver_before_any_task_runs() -> None:
     async def scenario() -> None:
         message, got = Message(Silent()), list[bytes]()
         came(message, b"early")
-        task = await passing(message, roomy(got))
+        task = await passing(message, Taking(got))
         came(message, b"one", b"two")
         assert got == [b"early", b"one", b"two"]
         came(message, b"last", whole=True)
@@ -64,10 +61,7 @@ def test_a_receiver_without_room_gets_the_rest_when_it_asks_again() -> None:
     async def scenario() -> None:
         message, got = Message(Silent()), list[bytes]()
 
-        def full(part: bytes) -> bool:
-            got.append(part)
-            return False
-
+        full = Taking(got, has_room=False)
         task = await passing(message, full)
         came(message, b"one")
         assert not await task
@@ -83,7 +77,7 @@ def test_a_receiver_without_room_gets_the_rest_when_it_asks_again() -> None:
 def test_what_came_before_an_error_is_passed_on_first() -> None:
     async def scenario() -> None:
         message, got = Message(Silent()), list[bytes]()
-        task = await passing(message, roomy(got))
+        task = await passing(message, Taking(got))
         message.add(b"one")
         message.fail(ConnectionResetError("cut"))
         with pytest.raises(ConnectionResetError):
@@ -95,11 +89,8 @@ def test_what_came_before_an_error_is_passed_on_first() -> None:
 
 def test_a_receiver_that_fails_is_told_of_where_it_is_waited_for() -> None:
     async def scenario() -> None:
-        def failing(part: bytes) -> bool:
-            raise ZeroDivisionError
-
         message = Message(Silent())
-        task = await passing(message, failing)
+        task = await passing(message, Failing([]))
         came(message, b"one")
         with pytest.raises(ZeroDivisionError):
             await task

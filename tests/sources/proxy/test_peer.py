@@ -6,7 +6,7 @@ from contextlib import suppress
 from exporter.sources.proxy.errors import InvalidAnswerError, UpstreamError
 from exporter.sources.proxy.message import MOST_BUFFERED
 from exporter.sources.proxy.upstream import Answer, Connection, Patience, Upstream
-from tests.sources.proxy.wires import Wire, turns
+from tests.sources.proxy.wires import Taking, Wire, turns
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -27,12 +27,7 @@ def asked() -> tuple[Connection, Wire, Answer]:
 async def passed(connection: Connection, answer: Answer, *reads: bytes) -> list[bytes]:
     """The parts as they are passed on."""
     got: list[bytes] = []
-
-    def take(part: bytes) -> bool:
-        got.append(part)
-        return True
-
-    task = asyncio.ensure_future(answer.pass_to(take))
+    task = asyncio.ensure_future(answer.pass_to(Taking(got)))
     await turns()
     for read in reads:
         connection.data_received(read)

@@ -44,6 +44,25 @@ class Wire(asyncio.Transport):
     abort = close
 
 
+class Taking:
+    """Takes the parts of a body, none of them as a chunk.
+
+    Args:
+        got: to which they are added.
+    """
+
+    def __init__(self, got: list[bytes], *, has_room: bool = True) -> None:
+        self._got = got
+        self._has_room = has_room
+
+    def take(self, part: bytes) -> bool:
+        self._got.append(part)
+        return self._has_room
+
+    def take_chunk(self, chunk: bytes) -> bool:
+        return False
+
+
 async def turns(number: int = TURNS) -> None:
     for _ in range(number):
         await asyncio.sleep(0)

@@ -1,0 +1,198 @@
+"""Chunks that are passed on as they came: what the client gets and what is counted are the same."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
+from unittest.mock import patch
+
+import httptools
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from exporter.listener import Limits
+from exporter.sources.proxy.apis import Asked, api_of
+from exporter.sources.proxy.chunk import CHUNK, chunk_begin
+from exporter.sources.proxy.client import Client, Clients
+from exporter.sources.proxy.errors import UpstreamError
+from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.observation import Caller, Observation
+from exporter.sources.proxy.passage import Passage
+from exporter.sources.proxy.upstream import Connection, Patience, Upstream
+from tests.sources.proxy.test_known_event import SHAPES, TEXTS
+from tests.sources.proxy.wires import Wire, turns
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+LAST = b"0\r\n\r\n"
+EVENT = SHAPES[0] % b"text"
+ODD_CHUNKS = [
+    b"%X\r\n%b\r\n",
+    b"0%x\r\n%b\r\n",
+    b"%x;a=b\r\n%b\r\n",
+    b"%x\r\n%b",
+    b"%x\n%b\r\n",
+    b"+%x\r\n%b\r\n",
+    b"0x%x\r\n%b\r\n",
+    b"%x\r\n%b\r\n%%b\r\n",
+    b"%x\r\n\r\n%b",
+    b"1%x\r\n%b\r\n",
+]
+
+
+class Watching:
+    """Sees parts as a watch does."""
+
+    def __init__(self, few: int) -> None:
+        caller = Caller("id", "", "openai", 1_790_000_000.0, ())
+        asked = Asked(api_of("POST", "/v1/chat/completions"))
+        self.seen = Observation(asked, caller, 1 << 20, _patience=few)
+        self.seen.take_head(200, b"text/event-stream", b"")
+        self.parts = 0
+
+    def part(self, data: bytes) -> None:
+        self.parts += 1
+        self.seen.take_part(data, 1.0)
+
+    @property
+    def known_event(self) -> object:
+        return self.seen.known_event
+
+
+class Body:
+    """What a client makes of an answer in chunks."""
+
+    def __init__(self, data: bytes) -> None:
+        self.parts: list[bytes] = []
+        self.on_body = self.parts.append
+        self.is_whole = False
+        httptools.HttpResponseParser(self).feed_data(HEAD + data)
+
+    def on_message_complete(self) -> None:
+        self.is_whole = True
+
+
+async def passed(
+    pieces: Sequence[bytes], pauses: frozenset[int] = frozenset(), few: int = 0
+) -> tuple[tuple[object, ...], int]:
+    """What becomes of a stream, and how many parts of it were seen.
+
+    Args:
+        pieces: in which it comes, with the head in the first one.
+        pauses: numbers of the pieces before which the client has no room.
+        few: bytes of which it is tried to know them again.
+    """
+    connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
+    upstream = Wire(connection)
+    metrics = ProxyMetrics(CollectorRegistry())
+    client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
+    wire = Wire(client)
+    answer = connection.begin(b"", head_only=False)
+    connection.data_received(HEAD + pieces[0])
+    watching = Watching(few)
+    passage = Passage(client, watching, chunked=True, remover=None)  # type: ignore[arg-type]
+
+    async def carry() -> None:
+        with suppress(UpstreamError):
+            while not await answer.pass_to(passage):
+                await client.drain()
+
+    task = asyncio.ensure_future(carry())
+    await turns()
+    for number, piece in enumerate(pieces[1:], 1):
+        if number in pauses:
+            client.pause_writing()
+        if not upstream.is_closed:
+            connection.data_received(piece)
+        if number in pauses:
+            await turns()
+            client.resume_writing()
+            if number % 2:
+                await turns()
+    await turns()
+    whole = answer.is_whole
+    upstream.close()
+    await task
+    wire.close()
+    await turns()
+    record = watching.seen.end("whole" if whole else "cut", 2.0)
+    body = b"".join(Body(b"".join(wire.written)).parts)
+    return (whole, type(answer.error), body, record, watching.seen.unparsed), watching.parts
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Chunks, mostly an event in each and each in a piece of its own, sometimes odd ones."""
+    chunks: list[bytes] = []
+    for shape in draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3)):
+        for text in draw(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=6)):
+            event = shape.replace(b"%b", text)
+            form = draw(st.sampled_from([CHUNK, CHUNK, CHUNK, *ODD_CHUNKS]))
+            chunks.append(form % (len(event), event))
+    chunks += draw(st.sampled_from([[LAST], [b"0\r\nX-A: a\r\n\r\n"], [LAST, LAST], []]))
+    if draw(st.booleans()):
+        return chunks
+    stream = b"".join(chunks)
+    starts = [sum(map(len, chunks[:number])) for number in range(len(chunks))]
+    near = [place + by for place in starts for by in (-2, -1, 0, 1, 2, 3, 4)]
+    places = st.sampled_from([place for place in near if 0 <= place <= len(stream)])
+    cuts = draw(st.lists(places, max_size=8))
+    return [stream[a:b] for a, b in pairwise([0, *sorted(cuts), len(stream)]) if a < b]
+
+
+def chunks(*events: bytes) -> list[bytes]:
+    return [CHUNK % (len(event), event) for event in events]
+
+
+def usual(*texts: bytes) -> list[bytes]:
+    return chunks(*(SHAPES[0] % text for text in texts))
+
+
+WITHIN = usual(b"c")[0]
+STOP = b'"},"finish_reason":"length"}],"x":[{"y":{"z":"'
+NONE: frozenset[int] = frozenset()
+
+
+@example([*usual(b"a", b"b"), b"1", *usual(b"c")], NONE, 0)
+@example([usual(b"a")[0] + b"1", *usual(b"b", b"c")], NONE, 0)
+@example([*usual(b"a", b"b"), WITHIN[:-2], b"\r\n", *usual(b"d"), LAST], NONE, 0)
+@example([*usual(b"a", b"b"), b"%x\r\n" % len(WITHIN), WITHIN, b"\r\n", LAST], NONE, 0)
+@example([*usual(b"a", b"b"), b"%x" % (len(EVENT) + 1) + usual(b"text")[0][2:], LAST], NONE, 0)
+@example([*usual(b"a", b"b", b"\xff", b"c"), LAST], NONE, 0)
+@example([*usual(b"a", b"b"), *chunks(SHAPES[1] % b"c"), LAST], NONE, 0)
+@example([*usual(b"a", b"b", STOP), LAST], NONE, 0)
+@example([*usual(b"a", b"b"), *chunks(SHAPES[0].replace(b"null", b'"ab"') % b"c"), LAST], NONE, 0)
+@example([*usual(b"a", b"b"), LAST, *usual(b"c")], NONE, 0)
+@example([*usual(b"a", b"b", b"c", b"d"), LAST], frozenset([2, 3]), 0)
+@example([*usual(b"a", b"b", b"c"), *chunks(SHAPES[1] % b"d"), *usual(b"e"), LAST], NONE, 100)
+@given(streams(), st.frozensets(st.integers(0, 8), max_size=3), st.sampled_from([0, 100, 300]))
+@settings(max_examples=300)
+def test_a_stream_is_the_same_whether_chunks_are_parsed(
+    pieces: list[bytes], pauses: frozenset[int], few: int
+) -> None:
+    seen, _ = asyncio.run(passed(pieces, pauses, few))
+    with patch.object(Passage, "take_chunk", return_value=False):
+        assert seen == asyncio.run(passed(pieces, pauses, few))[0]
+
+
+def test_a_chunk_like_one_before_is_neither_parsed_nor_seen() -> None:
+    seen, parts = asyncio.run(passed([*usual(*(b"%d" % n for n in range(9))), LAST]))
+    assert seen[0] is True
+    assert parts == 1
+
+
+def test_a_client_without_room_gets_no_chunks() -> None:
+    _, parts = asyncio.run(passed([*usual(b"a", b"b", b"c"), LAST], frozenset([1])))
+    assert parts == 2
+
+
+@given(st.integers(1, 1 << 17))
+def test_a_chunk_begins_as_its_size_tells(length: int) -> None:
+    size = len(CHUNK % (length, b"x" * length))
+    assert chunk_begin(size) == b"%x\r\n" % length
+
+
+@pytest.mark.parametrize("size", [*range(6), 21, 262, 0x1000 + 7])
+def test_no_chunk_has_some_sizes(size: int) -> None:
+    assert chunk_begin(size) is None
