@@ -385,6 +385,12 @@ def test_a_mistake_is_told_and_can_be_mended(log: Logging, open_page: OpenPage) 
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
+@pytest.mark.parametrize("name", ["3y", "constructor", ""])
+def test_a_range_that_is_none_is_the_last_hour(open_page: OpenPage, name: str) -> None:
+    page = open_page(f"/requests?range={name}")
+    expect(page.locator("[name=range]")).to_have_value("1h")
+
+
 def test_a_server_that_is_gone_is_told(log: Logging, served: Served, open_page: OpenPage) -> None:
     log.write(*some(2))
     page = open_page()

@@ -55,7 +55,7 @@ export function fillForm(address) {
   form.elements.tz.value = address.get("tz") === "local" ? "local" : "utc";
   const isAbsolute = address.has("from") || address.has("to");
   const range = address.get("range");
-  form.elements.range.value = isAbsolute ? "custom" : range === "all" || range in RANGES ? range : "1h";
+  form.elements.range.value = isAbsolute ? "custom" : range === "all" || Object.hasOwn(RANGES, range) ? range : "1h";
   form.elements.from.value = toInput(address.get("from"));
   form.elements.to.value = toInput(address.get("to"));
   for (const name of lists) form.elements[name].value = address.getAll(name).join(", ");
