@@ -238,7 +238,7 @@ class Exchange:
         request.answer(answer_head(request, answer, self._id, framing))
         watch.answer(answer)
         remover = self._remover if answer.is_event_stream else None
-        passage = Passage(request.sender, watch, chunked=framing.chunked, remover=remover)
+        passage = Passage(request.sender, watch, framing, remover)
         try:
             while not await answer.pass_to(passage):
                 await request.drain()

@@ -1,6 +1,6 @@
 """The body of an answer on its way to the client, part by part, before the watch's eyes."""
 
-from exporter.sources.proxy.chunk import CHUNK
+from exporter.sources.proxy.heads import Framing
 from exporter.sources.proxy.known_event import KnownEvent
 from exporter.sources.proxy.peer import Peer
 from exporter.sources.proxy.stream_usage import UsageRemover
@@ -11,18 +11,18 @@ class Passage:
     """Passes parts on.
 
     Args:
-        chunked: the client gets them in chunks.
+        framing: of the answer, as the client gets it.
         remover: of what the client did not ask for.
     """
 
-    __slots__ = ("_chunked", "_client", "_known", "_remover", "_watch")
+    __slots__ = ("_client", "_framing", "_known", "_remover", "_watch")
 
     def __init__(
-        self, client: Peer, watch: Watch, *, chunked: bool, remover: UsageRemover | None
+        self, client: Peer, watch: Watch, framing: Framing, remover: UsageRemover | None
     ) -> None:
         self._client = client
         self._watch = watch
-        self._chunked = chunked
+        self._framing = framing
         self._remover = remover
         self._known: KnownEvent | None = None
 
@@ -30,9 +30,9 @@ class Passage:
         """Pass a part on; whether the client has room for another one."""
         shown = self._remover.feed(part) if self._remover else part
         if shown:
-            self._client.write(CHUNK % (len(shown), shown) if self._chunked else shown)
+            self._client.write(self._framing.frame(shown))
         self._watch.part(part)
-        if self._chunked and not self._remover:
+        if self._framing.chunked and not self._remover:
             self._known = self._watch.known_event
         return not self._client.is_writing_paused
 

@@ -51,12 +51,18 @@ TEXTS = [
 ]
 
 
-def observed(parts: Sequence[bytes], few: int = FEW) -> tuple[Record, int]:
-    """The record of a stream, and how much of it could not be looked into."""
+def observation(few: int) -> Observation:
+    """Of a stream that has begun; of so many bytes it is tried to know them again."""
     caller = Caller("id", "", "openai", 1_790_000_000.0, ())
     asked = Asked(api_of("POST", "/v1/chat/completions"))
     seen = Observation(asked, caller, 1 << 20, _patience=few)
     seen.take_head(200, b"text/event-stream", b"")
+    return seen
+
+
+def observed(parts: Sequence[bytes], few: int = FEW) -> tuple[Record, int]:
+    """The record of a stream, and how much of it could not be looked into."""
+    seen = observation(few)
     with patch("exporter.sources.proxy.observation.FEW", few):
         for number, part in enumerate(parts, 1):
             seen.take_part(part, number / 10)

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from exporter.listener import Limits
-from exporter.sources.proxy.apis import Asked, api_of
 from exporter.sources.proxy.chunk import CHUNK, chunk_begin
 from exporter.sources.proxy.client import Client, Clients
 from exporter.sources.proxy.errors import UpstreamError
+from exporter.sources.proxy.heads import Framing
 from exporter.sources.proxy.metrics import ProxyMetrics
-from exporter.sources.proxy.observation import Caller, Observation
 from exporter.sources.proxy.passage import Passage
 from exporter.sources.proxy.upstream import Connection, Patience, Upstream
-from tests.sources.proxy.test_known_event import SHAPES, TEXTS
+from tests.sources.proxy.test_known_event import SHAPES, TEXTS, observation
 from tests.sources.proxy.wires import Wire, turns
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -45,10 +44,7 @@ class Watching:
     """Sees parts as a watch does."""
 
     def __init__(self, few: int) -> None:
-        caller = Caller("id", "", "openai", 1_790_000_000.0, ())
-        asked = Asked(api_of("POST", "/v1/chat/completions"))
-        self.seen = Observation(asked, caller, 1 << 20, _patience=few)
-        self.seen.take_head(200, b"text/event-stream", b"")
+        self.seen = observation(few)
         self.parts = 0
 
     def part(self, data: bytes) -> None:
@@ -91,7 +87,7 @@ async def passed(
     answer = connection.begin(b"", head_only=False)
     connection.data_received(HEAD + pieces[0])
     watching = Watching(few)
-    passage = Passage(client, watching, chunked=True, remover=None)  # type: ignore[arg-type]
+    passage = Passage(client, watching, Framing(chunked=True), None)  # type: ignore[arg-type]
 
     async def carry() -> None:
         with suppress(UpstreamError):
