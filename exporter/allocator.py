@@ -4,7 +4,7 @@ Left to itself glibc's returns the memory of a block of lines when that is count
 again for the next one; the kernel clears each page that it gives, which is a tenth of the time that
 a block takes. And nearly every thread gets a heap of its own, which keeps what the thread once
 needed at most: together more than a third of what a busy daemon held. Arrow's own, mimalloc, has
-such heaps for the threads of exports, and nothing gives them all back: a quarter of it.
+such heaps for the threads of exports, and nothing gives them all back.
 """
 
 import ctypes

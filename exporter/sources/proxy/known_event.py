@@ -59,7 +59,10 @@ class KnownEvent:
 
     def is_in(self, chunk: bytes) -> bool:
         """Whether this is one chunk, written as we would write it, with nothing but one of these
-        events."""
+        events.
+
+        Most events of streams come by here: to ask `passed` would take half as long again.
+        """
         size, begin, end = len(chunk), self._begin, self._end_of_chunk
         head = chunk_begin(size)
         if head is None or not chunk.startswith(head) or not chunk.endswith(end):
