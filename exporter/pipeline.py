@@ -35,6 +35,10 @@ READ_BUDGET = 4 << 20
 MOST_KINDS = 16_384
 """Kinds that are remembered between commits: 50 MiB at most, even if clients invent names."""
 
+FEW_KINDS, KINDS_A_KIND_IN_USE = 1024, 8
+"""Kinds that are always remembered, and further ones for each that the last commit had: a block of
+lines takes longer to sum, and more memory, the more there are."""
+
 MOST_WAITING = 50_000
 """Requests that wait, in memory, for a commit that nothing hurries."""
 
@@ -268,13 +272,14 @@ class Pipeline:
             self._metrics.commit_seconds.observe(time.perf_counter() - began)
             self._ledger.publish(pending.changes, pending.exemplars)
         self._pending = None  # From here on the batch counts, whatever fails.
+        kinds_in_use = len(self._tally.touched())
         if self._tally.records:
             self._tally.clear()
         self._count(pending)
         if self._request_log is not None:
             self._request_log.committed()
             self._request_log.tend()
-        if len(self._kinds) > MOST_KINDS:
+        if len(self._kinds) > min(MOST_KINDS, FEW_KINDS + KINDS_A_KIND_IN_USE * kinds_in_use):
             self._kinds.clear()
         for feed in self._feeds:
             try:

@@ -441,6 +441,24 @@ def test_a_mistake_in_the_program_ends_the_run_loudly(
         assert fed.value(REQUESTS) is None
 
 
+@pytest.mark.parametrize("in_use, forgets", [(1, True), (20, False)])
+def test_names_are_remembered_while_not_many_more_than_those_in_use(
+    tmp_path: Path,
+    source: HeldSource,
+    monkeypatch: pytest.MonkeyPatch,
+    in_use: int,
+    forgets: bool,
+) -> None:
+    monkeypatch.setattr(pipeline, "FEW_KINDS", 10)
+    usual = b"".join(line(status=200 + number) for number in range(in_use))
+    with feeding(tmp_path, source) as fed:
+        for number in range(100):
+            source.blocks.append(usual + line(f"junk-{number}", 404))
+            fed.pipeline.step()
+        assert (fed.kinds.generation > 0) is forgets
+        assert fed.value(REQUESTS) == 100 * (in_use + 1)
+
+
 @pytest.mark.fault("names that clients invent")
 def test_invented_names_are_forgotten_and_counted_on(
     tmp_path: Path, source: HeldSource, monkeypatch: pytest.MonkeyPatch
