@@ -441,7 +441,7 @@ def test_a_mistake_in_the_program_ends_the_run_loudly(
         assert fed.value(REQUESTS) is None
 
 
-@pytest.mark.parametrize("in_use, forgets", [(1, True), (20, False)])
+@pytest.mark.parametrize(("in_use", "forgets"), [(1, True), (20, False)])
 def test_names_are_remembered_while_not_many_more_than_those_in_use(
     tmp_path: Path,
     source: HeldSource,
