@@ -24,7 +24,7 @@ UNHURRIED = 1 << 14
 """Bytes of a stream that are looked into together, once its first token has come: what follows is
 of no interest before the end, and to look into each event by itself costs twice as much."""
 
-FEW = 1 << 10
+FEW = 1 << 9
 """Bytes of events of which it is tried to know the next ones again; twice as many after each trial
 in vain."""
 
@@ -169,8 +169,9 @@ class Observation(msgspec.Struct, eq=False):
         place = self._known.passed(data) if self._known else 0
         while len(data) - place > self._patience:
             end = end_of_event(data, place)
-            event = data[place:end]
-            known = known_event(event, self._take_all(events, event, elapsed_s), self.findings)
+            event, following = data[place:end], data[end : end_of_event(data, end)]
+            found = self._take_all(events, event, elapsed_s)
+            known = known_event(event, found, self.findings, following)
             place = known.passed(data, end) if known else end
             self._known = known
             if place > end:
