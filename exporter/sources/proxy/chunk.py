@@ -11,6 +11,9 @@ CHUNK = b"%x\r\n%b\r\n"
 
 CHUNK_END = b"\r\n"
 
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a body, without trailers."""
+
 _MOST_DIGITS = 8
 
 

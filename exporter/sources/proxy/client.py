@@ -260,12 +260,9 @@ class Client(Peer):
         self._waiting.append(request)
         self._wake()
 
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        request = self.incoming
+    def _is_whole_now(self) -> bool:
         # httptools takes every request with an Upgrade header for one without a body.
-        if not (self._parser.should_upgrade() and request.has_body):
-            request.is_whole = True
+        return not (self._parser.should_upgrade() and self.incoming.has_body)
 
     def _too_late(self) -> None:
         self.abort()

@@ -8,6 +8,7 @@ import structlog
 
 from exporter.sources.proxy import headers as h
 from exporter.sources.proxy.apis import api_of, session_of
+from exporter.sources.proxy.chunk import LAST_CHUNK
 from exporter.sources.proxy.errors import (
     CutError,
     InvalidBodyError,
@@ -207,7 +208,7 @@ class Exchange:
             connection.abort()
         else:
             if framing.chunked:
-                connection.write(b"0\r\n\r\n")
+                connection.write(LAST_CHUNK)
             if size <= most:
                 self._watch.request(b"".join(copy))
 
@@ -234,11 +235,11 @@ class Exchange:
 
     async def _pass_answer(self, answer: Answer, framing: Framing) -> bool:
         """Write the answer to the client, as it comes and at the client's pace; if it was whole."""
-        request, watch = self._request, self._watch
-        request.answer(answer_head(request, answer, self._id, framing))
-        watch.answer(answer)
+        request = self._request
         remover = self._remover if answer.is_event_stream else None
-        passage = Passage(request.sender, watch, framing, remover)
+        passage = Passage(answer, request.sender, self._watch, framing, remover)
+        request.is_answered = True
+        passage.begin(answer_head(request, answer, self._id, framing))
         try:
             while not await answer.pass_to(passage):
                 await request.drain()
@@ -247,10 +248,7 @@ class Exchange:
             if framing.ends_with_connection:
                 request.cut()  # An end in good order would mean a whole answer.
             return False
-        if remover and (rest := remover.end()):
-            request.answer(framing.frame(rest))
-        if framing.chunked:
-            request.answer(b"0\r\n\r\n")
+        passage.end()
         return True
 
     async def _carry_session(self, answer: Answer) -> None:

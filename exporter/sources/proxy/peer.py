@@ -128,12 +128,13 @@ class Peer(asyncio.Protocol, ABC):
             if self._unseen_bytes > MOST_BYTES:
                 self._broken(TOO_LONG)
 
-    def _take_told(self) -> None:
+    def _take_told(self, *, are_last: bool = False) -> None:
         """Take the parts of the body that the parser has told."""
         if parts := self._told:
             self._unseen_bytes = 0
             if not self.incoming.is_whole:
-                self.incoming.add(parts[0] if len(parts) == 1 else b"".join(parts))
+                part = parts[0] if len(parts) == 1 else b"".join(parts)
+                self.incoming.add(part, is_last=are_last)
             parts.clear()
 
     @abstractmethod
@@ -185,8 +186,15 @@ class Peer(asyncio.Protocol, ABC):
         message.wake()
 
     def on_message_complete(self) -> None:
-        self._take_told()
+        is_whole = self._is_whole_now()
+        self._take_told(are_last=is_whole)
         self._unseen_bytes = 0
+        if is_whole:
+            self.incoming.is_whole = True
+
+    @abstractmethod
+    def _is_whole_now(self) -> bool:
+        """Whether what is being read has come to its end, as the parser says that it has."""
 
     # Heads that come again.
 

@@ -206,10 +206,8 @@ class Connection(Peer):
             # The parser waits for the body that the head speaks of, so it is of no more use.
             answer.is_whole, self._keep = True, False
 
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        if self.incoming.has_head and not self.incoming.is_switched:
-            self.incoming.is_whole = True
+    def _is_whole_now(self) -> bool:
+        return self.incoming.has_head and not self.incoming.is_switched
 
     def _take_after_upgrade(self, rest: bytes) -> None:
         if not self.incoming.is_switched:

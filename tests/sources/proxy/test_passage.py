@@ -19,8 +19,9 @@ from exporter.sources.proxy.errors import UpstreamError
 from exporter.sources.proxy.heads import Framing
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.passage import Passage
-from exporter.sources.proxy.upstream import Connection, Patience, Upstream
-from tests.sources.proxy.test_known_event import SHAPES, TEXTS, observation
+from exporter.sources.proxy.stream_usage import UsageRemover
+from exporter.sources.proxy.upstream import Answer, Connection, Patience, Upstream
+from tests.sources.proxy.test_known_event import SHAPES, observation, runs
 from tests.sources.proxy.wires import Wire, turns
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -50,6 +51,9 @@ class Watching:
     def part(self, data: bytes) -> None:
         self.parts += 1
         self.seen.take_part(data, 1.0)
+
+    def answer(self, answer: Answer) -> None:
+        """The head is seen already."""
 
     @property
     def known_event(self) -> object:
@@ -87,12 +91,14 @@ async def passed(
     answer = connection.begin(b"", head_only=False)
     connection.data_received(HEAD + pieces[0])
     watching = Watching(few)
-    passage = Passage(client, watching, Framing(chunked=True), None)  # type: ignore[arg-type]
+    passage = Passage(answer, client, watching, Framing(chunked=True), None)  # type: ignore[arg-type]
 
     async def carry() -> None:
+        passage.begin(b"")
         with suppress(UpstreamError):
             while not await answer.pass_to(passage):
                 await client.drain()
+            passage.end()
 
     task = asyncio.ensure_future(carry())
     await turns()
@@ -113,19 +119,19 @@ async def passed(
     wire.close()
     await turns()
     record = watching.seen.end("whole" if whole else "cut", 2.0)
-    body = b"".join(Body(b"".join(wire.written)).parts)
-    return (whole, type(answer.error), body, record, watching.seen.unparsed), watching.parts
+    body = Body(b"".join(wire.written))
+    assert body.is_whole is whole
+    told = type(answer.error), b"".join(body.parts), record, watching.seen.unparsed
+    return (whole, *told), watching.parts
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[bytes]:
     """Chunks, mostly an event in each and each in a piece of its own, sometimes odd ones."""
     chunks: list[bytes] = []
-    for shape in draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3)):
-        for text in draw(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=6)):
-            event = shape.replace(b"%b", text)
-            form = draw(st.sampled_from([CHUNK, CHUNK, CHUNK, *ODD_CHUNKS]))
-            chunks.append(form % (len(event), event))
+    for event in draw(runs()):
+        form = draw(st.sampled_from([CHUNK, CHUNK, CHUNK, *ODD_CHUNKS]))
+        chunks.append(form % (len(event), event))
     chunks += draw(st.sampled_from([[LAST], [b"0\r\nX-A: a\r\n\r\n"], [LAST, LAST], []]))
     if draw(st.booleans()):
         return chunks
@@ -176,6 +182,53 @@ def test_a_chunk_like_one_before_is_neither_parsed_nor_seen() -> None:
     seen, parts = asyncio.run(passed([*usual(*(b"%d" % n for n in range(9))), LAST]))
     assert seen[0] is True
     assert parts == 1
+
+
+def test_the_head_goes_with_the_first_event_and_the_end_with_the_last_one() -> None:
+    async def scenario() -> None:
+        connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
+        Wire(connection)
+        metrics = ProxyMetrics(CollectorRegistry())
+        client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
+        wire = Wire(client)
+        answer = connection.begin(b"", head_only=False)
+        first, second, third = usual(b"a", b"b", b"c")
+        connection.data_received(HEAD + first)
+        passage = Passage(answer, client, Watching(0), Framing(chunked=True), None)  # type: ignore[arg-type]
+        passage.begin(b"head ")
+        task = asyncio.ensure_future(answer.pass_to(passage))
+        await turns()
+        connection.data_received(second)
+        connection.data_received(third + LAST)
+        assert await task
+        passage.end()
+        assert wire.written == [b"head " + first, second, third + LAST]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_held_back_goes_out_in_the_end() -> None:
+    async def scenario() -> None:
+        connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
+        Wire(connection)
+        metrics = ProxyMetrics(CollectorRegistry())
+        client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
+        wire = Wire(client)
+        answer = connection.begin(b"", head_only=False)
+        begun = chunks(EVENT, b'data: {"choices":[')
+        connection.data_received(HEAD + begun[0])
+        passage = Passage(answer, client, Watching(0), Framing(chunked=True), UsageRemover())  # type: ignore[arg-type]
+        passage.begin(b"")
+        task = asyncio.ensure_future(answer.pass_to(passage))
+        await turns()
+        connection.data_received(begun[1] + LAST)
+        assert await task
+        passage.end()
+        body = Body(b"".join(wire.written))
+        assert b"".join(body.parts) == EVENT + b'data: {"choices":['
+        assert body.is_whole
+
+    asyncio.run(scenario())
 
 
 def test_a_client_without_room_gets_no_chunks() -> None:
