@@ -17,6 +17,7 @@ from exporter.sources.proxy.chunk import CHUNK, chunk_begin
 from exporter.sources.proxy.client import Client, Clients
 from exporter.sources.proxy.errors import UpstreamError
 from exporter.sources.proxy.heads import Framing
+from exporter.sources.proxy.known_event import KnownEvent
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.proxy.passage import Passage
 from exporter.sources.proxy.stream_usage import UsageRemover
@@ -182,6 +183,13 @@ def test_a_chunk_like_one_before_is_neither_parsed_nor_seen() -> None:
     seen, parts = asyncio.run(passed([*usual(*(b"%d" % n for n in range(9))), LAST]))
     assert seen[0] is True
     assert parts == 1
+
+
+def test_a_stream_goes_on_if_what_is_known_of_it_fails() -> None:
+    with patch.object(KnownEvent, "is_in", side_effect=ZeroDivisionError):
+        (whole, *_), parts = asyncio.run(passed([*usual(b"a", b"b", b"c"), LAST]))
+    assert whole is True
+    assert parts == 3
 
 
 def test_the_head_goes_with_the_first_event_and_the_end_with_the_last_one() -> None:
