@@ -191,9 +191,8 @@ def _export_day(file: OpenDay, wanted: Filter, end: int) -> Iterator[Table]:
     while row < end:
         found: Table | None = None
         with file.view():
-            # Not the next block, for small ones are merged meanwhile; and found by its key, for the
-            # blocks before it may be a hundred thousand.
-            block = file.block_of(row)
+            # Not the one behind the last one, for small ones are merged meanwhile.
+            block = file.next_in_time(row, wanted)
             if block is None or block.end <= row:
                 return
             if selection.may_hold(block):

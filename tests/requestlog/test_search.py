@@ -1,7 +1,7 @@
 """What is found, compared with a list in memory."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,31 @@ def test_an_export_holds_every_request_while_small_blocks_are_merged(
     monkeypatch.setattr(blocks, "read", read_after_a_merge)
     exported = logging.search.export(Filter())
     assert [request.request_id for table in exported for request in table.requests()] == wanted
+
+
+def test_an_export_of_a_moment_passes_over_the_rest_of_the_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Logging(tmp_path)
+    batches = 20
+    assert batches < MOST_SMALL_BLOCKS, "or some are merged"
+    for number in range(batches):
+        log.write(*(a_request(f"{number}-{each}", NOON + number) for each in range(3)))
+    looked_at: list[blocks.Block] = []
+    summaries = blocks.summaries
+
+    def watched(*arguments: Any) -> Iterator[blocks.Block]:
+        for block in summaries(*arguments):
+            looked_at.append(block)
+            yield block
+
+    monkeypatch.setattr(blocks, "summaries", watched)
+    for moment in (0, 7, batches - 1):
+        looked_at.clear()
+        wanted = Filter(earliest=us(NOON + moment), latest=us(NOON + moment))
+        found = [r.request_id for table in log.search.export(wanted) for r in table.requests()]
+        assert found == [f"{moment}-{each}" for each in range(3)]
+        assert [block.first for block in looked_at] == [3 * moment]
 
 
 def test_an_uncommitted_batch_is_not_shown(tmp_path: Path) -> None:
