@@ -11,7 +11,11 @@ import uvloop
 INPUT, OUTPUT = 42, 17
 
 
-def _event(number: int, events: int) -> bytes:
+PADDINGS = ("aB3", "k", "Xy8mN2qRt", "p0Zs5v", "wE")
+"""As OpenAI pads events, so that their sizes tell nothing of the text."""
+
+
+def _event(number: int, events: int, *, padded: bool) -> bytes:
     choice = {"index": 0, "delta": {"content": f"word {number} "}, "finish_reason": None}
     document: dict[str, object] = {
         "id": "chatcmpl-1",
@@ -24,6 +28,8 @@ def _event(number: int, events: int) -> bytes:
     if number == events - 2:
         document["choices"] = []
         document["usage"] = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT}
+    if padded:
+        document["obfuscation"] = PADDINGS[number % len(PADDINGS)]
     data = "[DONE]" if number == events - 1 else json.dumps(document)
     return f"data: {data}\n\n".encode()
 
@@ -35,9 +41,9 @@ def _chunk(data: bytes) -> bytes:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def stream(events: int) -> list[bytes]:
+def stream(events: int, *, padded: bool = False) -> list[bytes]:
     """The chunks of a stream, of which the last but one tells the usage."""
-    chunks = [_chunk(_event(number, events)) for number in range(events)]
+    chunks = [_chunk(_event(number, events, padded=padded)) for number in range(events)]
     chunks[-1] += b"0\r\n\r\n"
     return chunks
 
@@ -74,11 +80,12 @@ class Streaming(asyncio.Protocol):
                 return
 
 
-async def _serve(port: int, events: int, pause_s: float) -> None:
-    chunks, loop = stream(events), asyncio.get_running_loop()
+async def _serve(port: int, events: int, pause_s: float, padded: bool) -> None:
+    chunks, loop = stream(events, padded=padded), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Streaming(chunks, pause_s), "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    port, events, pause_s, padded = sys.argv[1:]
+    uvloop.run(_serve(int(port), int(events), float(pause_s), bool(int(padded))))

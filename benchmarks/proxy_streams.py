@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import machine
 from benchmarks.contest import table
@@ -32,23 +33,42 @@ from tests.waiting import free_port, wait_until
 
 SECONDS, ROUNDS = 6, 3
 
+
+class Shape(NamedTuple):
+    """What streams are like.
+
+    Attributes:
+        events: of a stream.
+        pause_s: between two of them.
+        at_once: streams.
+        padded: each event with a text of its own that nobody reads.
+    """
+
+    events: int
+    pause_s: float
+    at_once: int
+    padded: bool = False
+
+
 SHAPES = (
-    (50, 0.0, 32),
-    (50, 0.001, 24),
-    (50, 0.001, 128),
-    (200, 0.001, 128),
-    (800, 0.001, 128),
+    Shape(50, 0.0, 32),
+    Shape(50, 0.001, 24),
+    Shape(50, 0.001, 128),
+    Shape(50, 0.001, 128, padded=True),
+    Shape(200, 0.001, 128),
+    Shape(800, 0.001, 128),
 )
-"""Events of a stream, seconds between them, and streams at the same time. With 24 of them a proxy
-sleeps most of the time, and what it finds when it wakes depends on the machine: see `machine`. Of
-the last three, each has less of what a stream costs to begin and to end in an event's share."""
+"""With 24 streams a proxy sleeps most of the time, and what it finds when it wakes depends on the
+machine: see `machine`. The longer a stream, the less of its begin and its end has an event to
+bear."""
 
 
 @contextmanager
-def upstream(port: int, events: int, pause_s: float) -> Iterator[int]:
+def upstream(port: int, shape: Shape) -> Iterator[int]:
     """The upstream's process."""
     command = [sys.executable, "-m", "benchmarks.event_upstream"]
-    with process(LOAD_CORE, *command, str(port), str(events), str(pause_s)) as pid:
+    told = (port, shape.events, shape.pause_s, int(shape.padded))
+    with process(LOAD_CORE, *command, *map(str, told)) as pid:
         yield pid
 
 
@@ -71,7 +91,7 @@ def _events(port: int) -> int:
     return answer.count(b"data: ")
 
 
-def _of_shape(script: Path, events: int, pause_s: float, at_once: int) -> str:
+def _of_shape(script: Path, shape: Shape) -> str:
     """A table of one shape.
 
     Raises:
@@ -79,22 +99,24 @@ def _of_shape(script: Path, events: int, pause_s: float, at_once: int) -> str:
     """
     runs: dict[str, list[tuple[float, float]]] = {}
     with ExitStack() as running:
-        start = partial(upstream, events=events, pause_s=pause_s)
-        found = running.enter_context(contestants(start))
+        found = running.enter_context(contestants(partial(upstream, shape=shape)))
         found.insert(2, running.enter_context(relay(found[0].port)))
         for each in found:
-            assert _events(each.port) == events, each.name
+            assert _events(each.port) == shape.events, each.name
         for _ in range(ROUNDS):
             for each in found:
-                runs.setdefault(each.name, []).append(flood(each, script, at_once, SECONDS))
+                runs.setdefault(each.name, []).append(flood(each, script, shape.at_once, SECONDS))
     rates = {name: statistics.median(rate for rate, _ in each) for name, each in runs.items()}
-    cpu = {name: statistics.median(cpu for _, cpu in each) / events for name, each in runs.items()}
+    cpu = {
+        name: statistics.median(cpu for _, cpu in each) / shape.events
+        for name, each in runs.items()
+    }
     rows = [
         [name, f"{rate:,.0f}", f"{cpu[name]:.1f} µs", f"{cpu[name] / cpu['nginx']:.2f}"]
         for name, rate in rates.items()
     ]
-    pause = f"{pause_s * 1000:g} ms apart" if pause_s else "at once"
-    title = f"{events} events {pause}, {at_once} streams"
+    pause = f"{shape.pause_s * 1000:g} ms apart" if shape.pause_s else "at once"
+    title = f"{shape.events} {'padded ' * shape.padded}events {pause}, {shape.at_once} streams"
     return table([title, "streams/s", "CPU an event", "times nginx"], rows)
 
 
@@ -104,7 +126,7 @@ def measure() -> str:
     shown = [machine.told()]
     with ExitStack() as running:
         script = question_script(Path(running.enter_context(tempfile.TemporaryDirectory())))
-        shown += [_of_shape(script, *shape) for shape in SHAPES]
+        shown += [_of_shape(script, shape) for shape in SHAPES]
     return "\n\n".join(shown)
 
 
