@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import numpy as np
 
 from exporter.errors import StateError
 from exporter.requestlog import blocks
-from exporter.requestlog.columns import BLOCK_ROWS, TEXT_COLUMNS, Rows, joined
-from exporter.requestlog.ids import ROW_MASK, index_entries
+from exporter.requestlog.columns import BLOCK_ROWS, Rows, joined
+from exporter.requestlog.ids import ROW_MASK
+from exporter.requestlog.indexing import Indexing
 from exporter.requestlog.names import ATTRIBUTES, KINDS, MOST_REMEMBERED, Dictionary
 
 FORMAT = 1
@@ -42,7 +42,6 @@ class DayFile:
     Attributes:
         dictionaries: by `KINDS` and `ATTRIBUTES`; names may be added at any time.
         rows: how many it has.
-        indexed: rows whose ids are in the index.
 
     Raises:
         StateError: the file is of another format.
@@ -101,7 +100,6 @@ class DayFile:
         found: list[Any] = self._database.execute("select name, value from facts").fetchall()
         facts = dict(found)
         self.rows: int = facts["rows"]
-        self.indexed: int = facts["indexed"]
         self._batch: int = facts["batch"]
         self._rows_before: int = facts["rows_before"]
         if facts["state"] != self._state:
@@ -110,6 +108,7 @@ class DayFile:
                 self._set_facts(state=self._state, batch=0)
         elif self._batch > batch:
             self._roll_back(batch)
+        self._indexing = Indexing(self._database, min(facts["indexed"], self.rows))
         self.dictionaries = [self._dictionary(number) for number in (KINDS, ATTRIBUTES)]
 
     def _dictionary(self, number: int) -> Dictionary:
@@ -132,8 +131,10 @@ class DayFile:
                 if len(kept):
                     blocks.insert(self._database, block.first, kept)
             self._database.execute("delete from ids where (entry & ?) >= ?", (ROW_MASK, end))
-            self.indexed = min(self.indexed, end)
-            self._set_facts(batch=batch, rows=end, indexed=self.indexed)
+            self._database.execute(
+                "update facts set value = min(value, ?) where name = 'indexed'", (end,)
+            )
+            self._set_facts(batch=batch, rows=end)
         self._batch, self.rows = batch, end
 
     def append(self, rows: Rows, batch: int) -> None:
@@ -173,27 +174,14 @@ class DayFile:
         newest = blocks.summaries(self._database, where)
         return list(takewhile(lambda block: block.rows < BLOCK_ROWS, newest))[::-1]
 
+    @property
+    def indexed(self) -> int:
+        """Rows whose ids are in the index."""
+        return self._indexing.indexed
+
     def index(self, most_blocks: int) -> None:
-        """Index the ids of so many more blocks."""
-        parts = [np.zeros(0, np.int64)]
-        indexed = self.indexed
-        where = "first + rows > ? order by first limit ?"
-        for block in blocks.summaries(self._database, where, indexed, most_blocks):
-            ids = [TEXT_COLUMNS["request_id"]]
-            for text in blocks.read(self._database, block.first, ids).values():
-                of_block = index_entries(text, block.first)
-                parts.append(of_block[of_block & ROW_MASK >= self.indexed])
-            indexed = block.end
-        entries = np.concatenate(parts)
-        with self._database:
-            if len(entries):
-                # One statement for all: between statements SQLite lets go of the interpreter.
-                self._database.execute(
-                    "insert into ids select value from carray(?) order by value",
-                    (apsw.carray(entries),),
-                )
-            self._set_facts(indexed=indexed)
-        self.indexed = indexed
+        """Do as much of the work on the index as so many blocks take."""
+        self._indexing.go_on(most_blocks)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file."""

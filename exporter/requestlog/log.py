@@ -34,15 +34,14 @@ CLOCK_SKEW_S = 300
 """A start further in the future is a wrong clock's: the request gets the time of its arrival."""
 
 INDEX_BLOCKS = 16
-"""Blocks whose ids are indexed in one go, once a commit: up to 32,000 requests a second.
-
-A go writes most of the index's pages again, so that smaller ones take more time in all."""
+"""Blocks whose ids are indexed in one go, once a commit: up to 32,000 requests a second."""
 
 FINISH_BLOCKS = 512
 """The same where nobody waits for a commit."""
 
 MOST_UNINDEXED = 250_000
-"""Rows of a day that lives whose ids need no index: a search reads them all in some 15 ms."""
+"""Rows of a day that lives whose ids need no index: a search reads them all in some 15 ms. Those
+whose entries are being made come on top."""
 
 RETENTION_EVERY_S = 10.0
 

@@ -183,9 +183,11 @@ def test_a_day_that_is_over_is_indexed_little_by_little_and_closed(tmp_path: Pat
     log.log.tend()
     assert _indexed(tmp_path) == 0
     log.now = NOON + DAY_S
+    for _ in range(2):
+        log.log.tend()
+        assert _indexed(tmp_path) == 0
     log.log.tend()
-    assert _indexed(tmp_path) == BLOCK_ROWS * INDEX_BLOCKS
-    log.log.tend()
+    assert _indexed(tmp_path) == rows
     log.log.tend()
     assert not list(tmp_path.glob("*-wal"))
     assert _indexed(tmp_path) == rows
@@ -211,11 +213,9 @@ def test_a_very_busy_day_is_indexed_while_it_lives(
     log = Logging(tmp_path)
     rows = (INDEX_BLOCKS + 4) * BLOCK_ROWS
     log.write(*[a_request(f"id-{n}") for n in range(rows)])
-    log.log.tend()
-    assert _indexed(tmp_path) == INDEX_BLOCKS * BLOCK_ROWS
-    for _ in range(10):
+    for _ in range(3):
         log.log.tend()
-    assert rows - BLOCK_ROWS <= _indexed(tmp_path) < rows + 1
+    assert _indexed(tmp_path) == rows
     log.write(a_request("next"))
     for wanted in ("id-17", f"id-{rows - 1}", "next"):
         assert ids(log.find(wanted)) == [wanted]
