@@ -25,6 +25,10 @@ MOST_REMEMBERED = 4096
 those must not stay there until the day is over."""
 
 
+AT_ONCE = 1024
+"""Names that are read together."""
+
+
 class LoggedKind(NamedTuple):
     """The names of a request but its extra attributes, and the source that told of it.
 
@@ -128,9 +132,11 @@ class Names(Generic[N]):
         return self._count
 
     def __iter__(self) -> Iterator[N]:
-        """All, by number."""
-        found = self._select("value", "number < ? order by number", self._count)
-        return (self._name(text) for (text,) in found)
+        """All, by number; a few of them at a time in memory."""
+        for first in range(0, self._count, AT_ONCE):
+            end = min(first + AT_ONCE, self._count)
+            found = self._select("value", "number >= ? and number < ? order by number", first, end)
+            yield from (self._name(text) for (text,) in found)
 
     def at(self, numbers: NDArray[np.integer]) -> list[N]:
         """Those of some numbers, which must ascend."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.record import Record
-from exporter.requestlog import blocks
+from exporter.requestlog import blocks, names
 from exporter.requestlog.columns import BLOCK_ROWS
 from exporter.requestlog.day import MOST_SMALL_BLOCKS
 from exporter.requestlog.filter import ERROR, SUCCESS, Filter
@@ -233,6 +233,17 @@ def test_an_export_of_a_moment_passes_over_the_rest_of_the_day(
         found = [r.request_id for table in log.search.export(wanted) for r in table.requests()]
         assert found == [f"{moment}-{each}" for each in range(3)]
         assert [block.first for block in looked_at] == [3 * moment]
+
+
+def test_a_model_is_found_among_more_names_than_are_read_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "AT_ONCE", 2)
+    log = Logging(tmp_path)
+    log.write(*[a_request(f"{number}", model=f"model-{number}") for number in range(5)])
+    for number in range(5):
+        wanted = Filter(models=[f"model-{number}"])
+        assert ids(log.search.page(wanted, 10).requests) == [f"{number}"]
 
 
 def test_an_uncommitted_batch_is_not_shown(tmp_path: Path) -> None:
