@@ -123,10 +123,8 @@ class Message(msgspec.Struct, eq=False):
 
     # What its sender's connection tells.
 
-    def add(self, part: bytes, *, is_last: bool = False) -> None:
+    def add(self, part: bytes) -> None:
         """More of the body is there; a sender that is faster than the receiver is held back."""
-        if is_last:
-            self.is_whole = True  # Beforehand: the receiver may end with it what it makes of it.
         if self.receiver is not None:
             try:
                 if self.receiver.take(part):

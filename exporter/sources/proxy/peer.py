@@ -128,13 +128,16 @@ class Peer(asyncio.Protocol, ABC):
             if self._unseen_bytes > MOST_BYTES:
                 self._broken(TOO_LONG)
 
-    def _take_told(self, *, are_last: bool = False) -> None:
-        """Take the parts of the body that the parser has told."""
-        if parts := self._told:
+    def _take_told(self, *, is_whole: bool = False) -> None:
+        """Take the parts of the body that the parser has told, and whether that was all."""
+        message, parts = self.incoming, self._told
+        was_whole = message.is_whole
+        if is_whole:
+            message.is_whole = True  # Beforehand: the receiver may end with the last part.
+        if parts:
             self._unseen_bytes = 0
-            if not self.incoming.is_whole:
-                part = parts[0] if len(parts) == 1 else b"".join(parts)
-                self.incoming.add(part, is_last=are_last)
+            if not was_whole:
+                message.add(parts[0] if len(parts) == 1 else b"".join(parts))
             parts.clear()
 
     @abstractmethod
@@ -186,11 +189,8 @@ class Peer(asyncio.Protocol, ABC):
         message.wake()
 
     def on_message_complete(self) -> None:
-        is_whole = self._is_whole_now()
-        self._take_told(are_last=is_whole)
+        self._take_told(is_whole=self._is_whole_now())
         self._unseen_bytes = 0
-        if is_whole:
-            self.incoming.is_whole = True
 
     @abstractmethod
     def _is_whole_now(self) -> bool:

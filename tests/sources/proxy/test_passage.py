@@ -74,6 +74,34 @@ class Body:
         self.is_whole = True
 
 
+class Way:
+    """From an upstream, of whose answer something has come, to a client.
+
+    Args:
+        piece: of the body, with the head.
+    """
+
+    def __init__(self, piece: bytes, watch: Watching, remover: UsageRemover | None = None) -> None:
+        self.connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
+        self.upstream = Wire(self.connection)
+        metrics = ProxyMetrics(CollectorRegistry())
+        self.client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
+        self.wire = Wire(self.client)
+        answer = self.connection.begin(b"", head_only=False)
+        self.connection.data_received(HEAD + piece)
+        self.passage = Passage(answer, self.client, watch, Framing(chunked=True), remover)  # type: ignore[arg-type]
+
+    async def carry(self, head: bytes, *pieces: bytes) -> None:
+        """The rest of the answer."""
+        self.passage.begin(head)
+        task = asyncio.ensure_future(self.connection.incoming.pass_to(self.passage))
+        await turns()
+        for piece in pieces:
+            self.connection.data_received(piece)
+        assert await task
+        self.passage.end()
+
+
 async def passed(
     pieces: Sequence[bytes], pauses: frozenset[int] = frozenset(), few: int = 0
 ) -> tuple[tuple[object, ...], int]:
@@ -84,15 +112,10 @@ async def passed(
         pauses: numbers of the pieces before which the client has no room.
         few: bytes of which it is tried to know them again.
     """
-    connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
-    upstream = Wire(connection)
-    metrics = ProxyMetrics(CollectorRegistry())
-    client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
-    wire = Wire(client)
-    answer = connection.begin(b"", head_only=False)
-    connection.data_received(HEAD + pieces[0])
     watching = Watching(few)
-    passage = Passage(answer, client, watching, Framing(chunked=True), None)  # type: ignore[arg-type]
+    way = Way(pieces[0], watching)
+    connection, client, wire = way.connection, way.client, way.wire
+    answer, passage = connection.incoming, way.passage
 
     async def carry() -> None:
         passage.begin(b"")
@@ -106,7 +129,7 @@ async def passed(
     for number, piece in enumerate(pieces[1:], 1):
         if number in pauses:
             client.pause_writing()
-        if not upstream.is_closed:
+        if not way.upstream.is_closed:
             connection.data_received(piece)
         if number in pauses:
             await turns()
@@ -115,7 +138,7 @@ async def passed(
                 await turns()
     await turns()
     whole = answer.is_whole
-    upstream.close()
+    way.upstream.close()
     await task
     wire.close()
     await turns()
@@ -194,45 +217,20 @@ def test_a_stream_goes_on_if_what_is_known_of_it_fails() -> None:
 
 def test_the_head_goes_with_the_first_event_and_the_end_with_the_last_one() -> None:
     async def scenario() -> None:
-        connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
-        Wire(connection)
-        metrics = ProxyMetrics(CollectorRegistry())
-        client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
-        wire = Wire(client)
-        answer = connection.begin(b"", head_only=False)
         first, second, third = usual(b"a", b"b", b"c")
-        connection.data_received(HEAD + first)
-        passage = Passage(answer, client, Watching(0), Framing(chunked=True), None)  # type: ignore[arg-type]
-        passage.begin(b"head ")
-        task = asyncio.ensure_future(answer.pass_to(passage))
-        await turns()
-        connection.data_received(second)
-        connection.data_received(third + LAST)
-        assert await task
-        passage.end()
-        assert wire.written == [b"head " + first, second, third + LAST]
+        way = Way(first, Watching(0))
+        await way.carry(b"head ", second, third + LAST)
+        assert way.wire.written == [b"head " + first, second, third + LAST]
 
     asyncio.run(scenario())
 
 
 def test_what_is_held_back_goes_out_in_the_end() -> None:
     async def scenario() -> None:
-        connection = Connection(Upstream("http://a", Patience(1, 1, 1)))
-        Wire(connection)
-        metrics = ProxyMetrics(CollectorRegistry())
-        client = Client(Clients(lambda _: None, Limits(connections=1), metrics))
-        wire = Wire(client)
-        answer = connection.begin(b"", head_only=False)
         begun = chunks(EVENT, b'data: {"choices":[')
-        connection.data_received(HEAD + begun[0])
-        passage = Passage(answer, client, Watching(0), Framing(chunked=True), UsageRemover())  # type: ignore[arg-type]
-        passage.begin(b"")
-        task = asyncio.ensure_future(answer.pass_to(passage))
-        await turns()
-        connection.data_received(begun[1] + LAST)
-        assert await task
-        passage.end()
-        body = Body(b"".join(wire.written))
+        way = Way(begun[0], Watching(0), UsageRemover())
+        await way.carry(b"", begun[1] + LAST)
+        body = Body(b"".join(way.wire.written))
         assert b"".join(body.parts) == EVENT + b'data: {"choices":['
         assert body.is_whole
 
