@@ -35,6 +35,10 @@ create table ids (entry integer primary key);
 SUMMARIES = 256
 """Made at once."""
 
+WITH_ROWS_FROM = "first >= (select max(first) from blocks where first <= ?1) and first + rows > ?1"
+"""The condition of blocks with rows from a number on: by their keys, for a busy day has a hundred
+thousand before them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -59,6 +63,11 @@ class Block:
     def end(self) -> int:
         """Number of the row after its last one."""
         return self.first + self.rows
+
+
+def set_facts(database: apsw.Connection, **facts: int | str) -> None:
+    """Change some of the facts about a day."""
+    database.executemany("update facts set value = ?2 where name = ?1", facts.items())
 
 
 def bits(numbers: Names) -> bytes:

@@ -105,9 +105,9 @@ class DayFile:
         if facts["state"] != self._state:
             self._batch = 0
             with self._database:
-                self._set_facts(state=self._state, batch=0)
+                blocks.set_facts(self._database, state=self._state, batch=0)
         elif self._batch > batch:
-            self._roll_back(batch)
+            self._roll_back(batch, facts["indexed"])
         self._indexing = Indexing(self._database, min(facts["indexed"], self.rows))
         self.dictionaries = [self._dictionary(number) for number in (KINDS, ATTRIBUTES)]
 
@@ -117,24 +117,18 @@ class DayFile:
         count = newest[0][1] + 1 if newest else 0
         return Dictionary(number, count, reversed(newest))
 
-    def _set_facts(self, **facts: int | str) -> None:
-        self._database.executemany("update facts set value = ?2 where name = ?1", facts.items())
-
-    def _roll_back(self, batch: int) -> None:
+    def _roll_back(self, batch: int, indexed: int) -> None:
         """Take back the rows of the last batch."""
         end = self._rows_before
         with self._database:
-            where = "first + rows > ? order by first"
+            where = f"{blocks.WITH_ROWS_FROM} order by first"
             for block in list(blocks.summaries(self._database, where, end)):
                 kept = blocks.rows_of(self._database, block)[: max(0, end - block.first)]
                 blocks.delete(self._database, block)
                 if len(kept):
                     blocks.insert(self._database, block.first, kept)
             self._database.execute("delete from ids where (entry & ?) >= ?", (ROW_MASK, end))
-            self._database.execute(
-                "update facts set value = min(value, ?) where name = 'indexed'", (end,)
-            )
-            self._set_facts(batch=batch, rows=end)
+            blocks.set_facts(self._database, batch=batch, rows=end, indexed=min(indexed, end))
         self._batch, self.rows = batch, end
 
     def append(self, rows: Rows, batch: int) -> None:
@@ -149,7 +143,8 @@ class DayFile:
                     "insert into names values (?, ?, ?)",
                     [(dictionary.number, *name) for name in dictionary.unstored.items()],
                 )
-            self._set_facts(batch=batch, rows=before + len(rows), rows_before=before)
+            rows_now = before + len(rows)
+            blocks.set_facts(self._database, batch=batch, rows=rows_now, rows_before=before)
         for dictionary in self.dictionaries:
             dictionary.unstored.clear()
         self._batch, self.rows, self._rows_before = batch, before + len(rows), before

@@ -2,7 +2,7 @@
 
 The index is in the order of the ids' hashes, so that rows which come one after the other are spread
 over all of it, and each of its pages would be written for a few of them. In a day of 18 million,
-32,768 entries cost 330 MB of writing as they come; as an eighth of eight times as many, 104.
+32,768 entries cost 330 MB of writing as they come, by hand; as an eighth of eight times as many, 104.
 """
 
 import apsw
@@ -54,10 +54,7 @@ class Indexing:
 
     def _make(self, most_blocks: int) -> int:
         """Make the entries of further blocks, as far as there are some; of how many."""
-        where = (
-            "first >= (select max(first) from blocks where first <= ?1)"
-            " and first + rows > ?1 order by first limit ?2"
-        )
+        where = f"{blocks.WITH_ROWS_FROM} order by first limit ?2"
         made = 0
         for block in blocks.summaries(self._database, where, self._made_to, most_blocks):
             entries = np.zeros(0, np.int64)
@@ -80,5 +77,4 @@ class Indexing:
                     (apsw.carray(entries),),
                 )
             if len(self._parts) == 1:
-                query = "update facts set value = ? where name = 'indexed'"
-                self._database.execute(query, (self._parts_to,))
+                blocks.set_facts(self._database, indexed=self._parts_to)

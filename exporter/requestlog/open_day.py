@@ -95,7 +95,7 @@ class OpenDay:
                 block = self.block_of(row)
                 if block is not None and block.end <= self.indexed:
                     yield block
-        yield from blocks.summaries(self.database, "first + rows > ?", self.indexed)
+        yield from blocks.summaries(self.database, blocks.WITH_ROWS_FROM, self.indexed)
 
     def block_of(self, row: int) -> Block | None:
         """The block that holds a row."""
@@ -103,13 +103,10 @@ class OpenDay:
         return next(blocks.summaries(self.database, where, row), None)
 
     def next_in_time(self, row: int, wanted: Filter) -> Block | None:
-        """The block that holds a row if it reaches into the filter's time, else the next that does.
-
-        SQLite passes over the others: a busy day has a hundred thousand, and a few in a minute.
-        """
+        """The block that holds a row if it reaches into the filter's time, else the next that does;
+        SQLite passes over the others."""
         where = (
-            "first >= (select max(first) from blocks where first <= ?)"
-            " and latest >= ? and earliest <= ? order by first limit 1"
+            f"{blocks.WITH_ROWS_FROM} and latest >= ?2 and earliest <= ?3 order by first limit 1"
         )
         found = blocks.summaries(self.database, where, row, wanted.earliest, wanted.latest)
         return next(found, None)

@@ -193,7 +193,7 @@ def _export_day(file: OpenDay, wanted: Filter, end: int) -> Iterator[Table]:
         with file.view():
             # Not the one behind the last one, for small ones are merged meanwhile.
             block = file.next_in_time(row, wanted)
-            if block is None or block.end <= row:
+            if block is None:
                 return
             if selection.may_hold(block):
                 places, _, _ = selection.matches(file.database, block)
