@@ -70,12 +70,19 @@ class Prometheus:
             with urllib.request.urlopen(address, body, timeout=120) as answer:  # noqa: S310
                 found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
-            with error:
-                text = error.read().decode(errors="replace")
-            raise PrometheusFailed(f"{address}: {text[:500]}") from None
+            raise PrometheusFailed(f"{address}: {_body(error)[:500] or error}") from None
         except (OSError, HTTPException, LookupError, TypeError, ValueError) as error:
             raise PrometheusFailed(f"{address}: {reason_of(error)}") from None
         return found
+
+
+def _body(error: urllib.error.HTTPError) -> str:
+    """What a server says about an error, "" if it breaks off."""
+    try:
+        with error:
+            return error.read().decode(errors="replace")
+    except (OSError, HTTPException):
+        return ""
 
 
 def _labels(series: Mapping[str, Any]) -> Labels:

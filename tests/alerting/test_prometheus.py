@@ -36,6 +36,9 @@ def answering(answer: bytes) -> Iterator[str]:
         pytest.param(b"HTTP/1.0 200 OK\r\n\r\n[]", id="other JSON"),
         pytest.param(b"HTTP/1.0 200 OK\r\n\r\n<html>", id="a web page"),
         pytest.param(b"HTTP/1.0 502 Bad Gateway\r\n\r\n\xff\xfe", id="an error that is no text"),
+        pytest.param(
+            b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 99\r\n\r\nNo", id="an error broken off"
+        ),
     ],
 )
 def test_what_is_no_prometheus_is_named(answer: bytes) -> None:
