@@ -149,7 +149,10 @@ def list_item(value: object, which: str) -> object:
     items = _BETWEEN_ITEMS.split(value.strip())
     if which == "sum":
         known = [_plain_figure(item) for item in items if item not in ("", "-")]
-        return sum(known) if known else None
+        total = sum(known)
+        if total != total:
+            return value  # Not all of them are figures, so that there is none.
+        return total if known else None
     return items[-1 if which == "last" else 0]
 
 

@@ -122,6 +122,15 @@ def test_several_upstreams_are_lists_whose_times_add_up() -> None:
     )
 
 
+@pytest.mark.parametrize("beside", [[], [apisix_json()]])
+def test_a_list_of_other_things_than_times_is_rejected_whatever_stands_beside_it(
+    beside: list[dict[str, object]],
+) -> None:
+    odd = apisix_json(upstream_response_time='{"model":"m","input_token":"5"}')
+
+    assert decode("apisix-json", odd, *beside).rejected == {"bad_value": 1}
+
+
 def test_the_format_of_ai_proxy_multi_has_one_time_more() -> None:
     found = record("apisix", apisix(upstream="- - - 5765"))
 
