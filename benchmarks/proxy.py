@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import litellm_proxy, machine
@@ -115,11 +117,11 @@ def process(core: str, *command: str) -> Iterator[int]:
         running.wait(20)
 
 
-def answers(port: int) -> bool:
+def answers(port: int, question: str = QUESTION) -> bool:
     """Whether a server is up."""
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        connection.request("POST", PATH, QUESTION)
+        connection.request("POST", PATH, question)
         status = connection.getresponse().status
         connection.close()
         return status == 200
@@ -190,20 +192,20 @@ def contestants(start_upstream: StartUpstream) -> Iterator[list[Contestant]]:
 
 
 @contextmanager
-def litellm(directory: Path, upstream: int) -> Iterator[Contestant]:
-    """LiteLLM's proxy, with one worker."""
+def litellm(directory: Path, upstream: int, question: str = QUESTION) -> Iterator[Contestant]:
+    """LiteLLM's proxy, with one worker, once it answers a question."""
     port = free_port()
     command = litellm_proxy.command(directory, port, upstream)
     with process(PROXY_CORE, *command) as pid:
-        wait_until(lambda: answers(port), 300, litellm_proxy.NAME)
+        wait_until(lambda: answers(port, question), 300, litellm_proxy.NAME)
         yield Contestant(litellm_proxy.NAME, port, pid)
 
 
-def question_script(directory: Path) -> Path:
-    """A script by which wrk asks the question."""
+def question_script(directory: Path, question: str = QUESTION) -> Path:
+    """A script by which wrk asks a question."""
     script = directory / "post.lua"
     script.write_text(
-        f"wrk.method = 'POST'\nwrk.body = '{QUESTION}'\n"
+        f"wrk.method = 'POST'\nwrk.body = '{question}'\n"
         "wrk.headers['Content-Type'] = 'application/json'\n"
     )
     return script
@@ -251,11 +253,11 @@ def settled(each: Contestant) -> tuple[float, float] | None:
     return None
 
 
-async def latencies(port: int) -> list[float]:
+async def latencies(port: int, question: str = QUESTION) -> list[float]:
     """Seconds of each request at a steady rate: one that is slow holds up no other."""
     found: list[float] = []
     head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-    message = f"{head}Content-Length: {len(QUESTION)}\r\n\r\n{QUESTION}".encode()
+    message = f"{head}Content-Length: {len(question)}\r\n\r\n{question}".encode()
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(due: float) -> None:
@@ -281,6 +283,67 @@ async def latencies(port: int) -> list[float]:
     return found
 
 
+class Measured(NamedTuple):
+    """A contestant's figures: medians of its rounds.
+
+    Attributes:
+        rate: requests a second, as many as it could.
+        cpu_us: of a request, microseconds.
+        added: cells for `ADDED_TIMES`.
+    """
+
+    rate: float
+    cpu_us: float
+    added: tuple[str, str]
+
+
+ADDED_TIMES = (f"added p50 at {RATE}/s", "added p99")
+
+
+def in_turns(
+    found: Sequence[Contestant],
+    directory: Path,
+    question: str = QUESTION,
+    connections: int = CONNECTIONS,
+    seconds: int = SECONDS,
+) -> dict[str, Measured]:
+    """Ask each contestant as much as it can take, then at a steady rate; in rounds.
+
+    Raises:
+        AssertionError: an answer was no 200, or what one counted is not what it carried.
+    """
+    script = question_script(directory, question)
+    floods: dict[str, list[tuple[float, float]]] = {each.name: [] for each in found}
+    delays: dict[str, list[float]] = {each.name: [] for each in found}
+    for _ in range(ROUNDS):
+        for each in found:
+            rate, cpu_us = flood(each, script, connections, seconds)
+            floods[each.name].append((rate, cpu_us))
+            if rate > RATE:
+                delays[each.name] += uvloop.run(latencies(each.port, question))
+    added = _added_times(delays)
+    return {
+        name: Measured(
+            statistics.median(rate for rate, _ in runs),
+            statistics.median(cpu_us for _, cpu_us in runs),
+            added[name],
+        )
+        for name, runs in floods.items()
+    }
+
+
+def _added_times(delays: Mapping[str, Sequence[float]]) -> dict[str, tuple[str, str]]:
+    """How much later than the upstream itself each answers."""
+    cuts = {name: statistics.quantiles(of_one, n=100) for name, of_one in delays.items() if of_one}
+
+    def added(name: str, percentile: int) -> str:
+        if name not in cuts:
+            return "fewer than that"
+        return f"{(cuts[name][percentile - 1] - cuts['direct'][percentile - 1]) * 1000:.2f} ms"
+
+    return {name: (added(name, 50), added(name, 99)) for name in delays}
+
+
 def measure() -> str:
     """A table in Markdown."""
     on_load_core()
@@ -289,35 +352,22 @@ def measure() -> str:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
         found = running.enter_context(contestants(fixed_upstream))
         found.append(running.enter_context(litellm(directory, found[0].port)))
-        script = question_script(directory)
-        floods: dict[str, list[tuple[float, float]]] = {each.name: [] for each in found}
-        delays: dict[str, list[float]] = {each.name: [] for each in found}
-        for _ in range(ROUNDS):
-            for each in found:
-                floods[each.name].append(flood(each, script))
-                if floods[each.name][-1][0] > RATE:
-                    delays[each.name] += asyncio.run(latencies(each.port))
-    return f"{busy}\n\n{_shown(floods, delays)}"
+        measured = in_turns(found, directory)
+    return f"{busy}\n\n{_shown(measured)}"
 
 
-def _shown(floods: dict[str, list[tuple[float, float]]], delays: dict[str, list[float]]) -> str:
-    rates = {name: statistics.median(rate for rate, _ in runs) for name, runs in floods.items()}
-    cpu_us = {name: statistics.median(cpu for _, cpu in runs) for name, runs in floods.items()}
-    bare = rates["bare aiohttp"]
-    direct = statistics.quantiles(delays["direct"], n=100)
-    rows = []
-    for name, rate in rates.items():
-        added = ["slower than that"] * 2
-        if delays[name]:
-            cuts = statistics.quantiles(delays[name], n=100)
-            added = [f"{(cuts[p - 1] - direct[p - 1]) * 1000:.2f} ms" for p in (50, 99)]
-        rows.append([name, f"{rate:,.0f}", f"{rate / bare:.2f}", f"{cpu_us[name]:.0f} µs", *added])
-    header = ["small JSON answers", "requests/s", "times bare", "CPU a request"]
-    shown = table([*header, f"added p50 at {RATE}/s", "added p99"], rows)
-    times = rates["this"] / rates[litellm_proxy.NAME]
-    drawn = {name: cpu_us[name] for name in ("this", "nginx", "bare aiohttp")}
-    return f"{shown}\n\n{times:,.0f} times as many requests/s as LiteLLM's.\n\n" + bars(
-        "proxy", "microseconds of CPU a request", drawn, ours="this"
+def _shown(measured: Mapping[str, Measured]) -> str:
+    bare = measured["bare aiohttp"].rate
+    rows = [
+        [name, f"{of.rate:,.0f}", f"{of.rate / bare:.2f}", f"{of.cpu_us:.0f} µs", *of.added]
+        for name, of in measured.items()
+    ]
+    header = ["small JSON answers", "requests/s", "times bare", "CPU a request", *ADDED_TIMES]
+    times = measured["this"].rate / measured[litellm_proxy.NAME].rate
+    drawn = {name: measured[name].cpu_us for name in ("this", "nginx", "bare aiohttp")}
+    return (
+        f"{table(header, rows)}\n\n{times:,.0f} times as many requests/s as LiteLLM's.\n\n"
+        + bars("proxy", "microseconds of CPU a request", drawn, ours="this")
     )
 
 

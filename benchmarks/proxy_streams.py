@@ -5,7 +5,7 @@ is the price of knowing what goes through.
 """
 
 import http.client
-import statistics
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from benchmarks import machine
 from benchmarks.contest import table
 from benchmarks.proxy import (
+    ADDED_TIMES,
     LOAD_CORE,
     PATH,
     PROXY_CORE,
@@ -24,14 +25,17 @@ from benchmarks.proxy import (
     Contestant,
     answers,
     contestants,
-    flood,
+    in_turns,
+    litellm,
     on_load_core,
     process,
-    question_script,
 )
 from tests.waiting import free_port, wait_until
 
-SECONDS, ROUNDS = 6, 3
+SECONDS = 6
+STREAMED = json.dumps(
+    json.loads(QUESTION) | {"stream": True, "stream_options": {"include_usage": True}}
+)
 
 
 class Shape(NamedTuple):
@@ -42,16 +46,18 @@ class Shape(NamedTuple):
         pause_s: between two of them.
         at_once: streams.
         padded: each event with a text of its own that nobody reads.
+        by_litellm: LiteLLM's proxy carries them too.
     """
 
     events: int
     pause_s: float
     at_once: int
     padded: bool = False
+    by_litellm: bool = False
 
 
 SHAPES = (
-    Shape(50, 0.0, 32),
+    Shape(50, 0.0, 32, by_litellm=True),
     Shape(50, 0.001, 24),
     Shape(50, 0.001, 128),
     Shape(50, 0.001, 128, padded=True),
@@ -85,39 +91,34 @@ def relay(upstream_port: int) -> Iterator[Contestant]:
 def _events(port: int) -> int:
     """How many events come in a stream."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("POST", PATH, QUESTION)
+    connection.request("POST", PATH, STREAMED)
     answer = connection.getresponse().read()
     connection.close()
     return answer.count(b"data: ")
 
 
-def _of_shape(script: Path, shape: Shape) -> str:
+def _of_shape(directory: Path, shape: Shape) -> str:
     """A table of one shape.
 
     Raises:
         AssertionError: a stream is not whole, or what was counted is not what was carried.
     """
-    runs: dict[str, list[tuple[float, float]]] = {}
     with ExitStack() as running:
         found = running.enter_context(contestants(partial(upstream, shape=shape)))
         found.insert(2, running.enter_context(relay(found[0].port)))
         for each in found:
             assert _events(each.port) == shape.events, each.name
-        for _ in range(ROUNDS):
-            for each in found:
-                runs.setdefault(each.name, []).append(flood(each, script, shape.at_once, SECONDS))
-    rates = {name: statistics.median(rate for rate, _ in each) for name, each in runs.items()}
-    cpu = {
-        name: statistics.median(cpu for _, cpu in each) / shape.events
-        for name, each in runs.items()
-    }
-    rows = [
-        [name, f"{rate:,.0f}", f"{cpu[name]:.1f} µs", f"{cpu[name] / cpu['nginx']:.2f}"]
-        for name, rate in rates.items()
-    ]
+        if shape.by_litellm:
+            found.append(running.enter_context(litellm(directory, found[0].port, STREAMED)))
+        measured = in_turns(found, directory, STREAMED, shape.at_once, SECONDS)
+    rows = []
+    for name, of in measured.items():
+        times_nginx = of.cpu_us / measured["nginx"].cpu_us
+        cpu_us = of.cpu_us / shape.events
+        rows.append([name, f"{of.rate:,.0f}", f"{cpu_us:.1f} µs", f"{times_nginx:.2f}", *of.added])
     pause = f"{shape.pause_s * 1000:g} ms apart" if shape.pause_s else "at once"
     title = f"{shape.events} {'padded ' * shape.padded}events {pause}, {shape.at_once} streams"
-    return table([title, "streams/s", "CPU an event", "times nginx"], rows)
+    return table([title, "streams/s", "CPU an event", "times nginx", *ADDED_TIMES], rows)
 
 
 def measure() -> str:
@@ -125,8 +126,8 @@ def measure() -> str:
     on_load_core()
     shown = [machine.told()]
     with ExitStack() as running:
-        script = question_script(Path(running.enter_context(tempfile.TemporaryDirectory())))
-        shown += [_of_shape(script, shape) for shape in SHAPES]
+        directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        shown += [_of_shape(directory, shape) for shape in SHAPES]
     return "\n\n".join(shown)
 
 
