@@ -138,7 +138,8 @@ class PushDoor:
 
 
 def _told(receipt: Receipt) -> web.Response:
-    """200 where every line could be read, else 400; either way the accepted ones count."""
+    """200 where every line could be read, or the push was told of before; else 400. Either way the
+    accepted ones count."""
     told: dict[str, object] = {
         "accepted": receipt.accepted,
         "repeated": receipt.repeated,

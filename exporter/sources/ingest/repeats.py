@@ -69,13 +69,13 @@ class Repeats:
         return changed
 
 
-def digest_of(*parts: str) -> bytes:
+def digest_of(*parts: str | bytes) -> bytes:
     """A short name for some texts; the same in every process.
 
     A header that is no UTF-8 comes with its bytes as lone surrogates.
     """
-    text = "\0".join(parts).encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
+    each = (p if isinstance(p, bytes) else p.encode("utf-8", "surrogateescape") for p in parts)
+    return hashlib.blake2b(b"\0".join(each), digest_size=_DIGEST_BYTES).digest()
 
 
 def digests_of(batch: Batch) -> Iterable[bytes | None]:

@@ -166,8 +166,11 @@ class IngestSource:
         accepted = repeated = skipped = 0
         rejected: Counter[str] = Counter()
         hints: list[str] = []
-        key = digest_of(self.name, push.idempotency_key) if push.idempotency_key else None
-        is_new = key is None or key not in self._repeats
+        if push.idempotency_key:
+            key = digest_of(self.name, push.idempotency_key)
+        else:
+            key = digest_of(self.name, push.format, push.body)
+        is_new = key not in self._repeats
         try:
             decoder = self._decoder_of(push.format, spec)
             for block in json_lines(push.body) if spec.lines == "json" else blocks(push.body):
@@ -183,7 +186,9 @@ class IngestSource:
         except Exception as error:
             self._fail(push, error)
             raise
-        if key is not None:
+        # Many senders send what is refused again, for minutes and before all that waits: with a
+        # part that counts it is taken then.
+        if push.idempotency_key or (rejected and accepted + repeated):
             self._repeats.add(key)  # Not before: a push that fails in the middle comes again.
         self._metrics.repeated.inc(repeated)
         receipt = Receipt(accepted, repeated, skipped, rejected, tuple(hints))

@@ -257,6 +257,22 @@ def test_broken_lines_are_refused_with_the_reason_and_the_others_count(door: Doo
     assert door.requests() == 2
 
 
+def test_who_sends_a_push_with_broken_lines_again_may_go_on_and_it_counts_once(door: Door) -> None:
+    body = ndjson([a_line(request_id=None), {"model": "m"}])
+    assert door.push(body).status == 400
+    again = door.push(body)
+    assert (again.status, json.loads(again.text)["repeated"]) == (200, 1)
+    assert door.requests() == 1
+    rejected = "llm_gateway_exporter_lines_rejected_total"
+    labels = {"source": "push", "reason": "no_status"}
+    assert door.metrics.registry.get_sample_value(rejected, labels) == 1
+
+
+def test_a_push_of_broken_lines_only_is_refused_as_often_as_it_comes(door: Door) -> None:
+    for _ in range(2):
+        assert door.push(ndjson([{"model": "m"}])).status == 400
+
+
 def test_an_unknown_format_is_not_found_and_the_nearest_is_named(door: Door) -> None:
     answer = door.push(a_line(), format_="litelm")
     assert (answer.status, answer.text) == (
