@@ -290,7 +290,7 @@ class Record(NamedTuple):
 
 
 def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
-    """The columns with every figure taken out that is not what its name says.
+    """The columns with every figure mended or taken out that is not what its name says.
 
     Gateways write zero, -1, the total or the original answer's usage where they have nothing to
     say:
@@ -300,6 +300,10 @@ def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
     - tokens, units and cost of an answer from the cache were not generated again;
     - zero input tokens mean that nobody counted, and then zero output tokens mean the same;
     - nothing is negative.
+
+    Some pass on what a provider calls input, which may be without the cached tokens, or output
+    without the reasoning. Formats tell of those that always do. For the rest, a part that is
+    greater than the whole was not in it, and a total is no less than input and output together.
 
     Args:
         traits: shape (records,), bits of `Kinds.traits`.
@@ -312,10 +316,14 @@ def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
     has_input = ~from_cache & (columns.input_tokens > 0)
     has_output = ~from_cache & (columns.output_tokens > 0)
     has_output |= has_input & (columns.output_tokens == 0)
-    input_tokens = np.where(has_input, columns.input_tokens, np.nan)
-    output_tokens = np.where(has_output, columns.output_tokens, np.nan)
+    input_tokens = _whole(
+        columns.input_tokens, columns.cached_input_tokens, columns.cache_creation_input_tokens
+    )
+    input_tokens = np.where(has_input, input_tokens, np.nan)
+    output_tokens = _whole(columns.output_tokens, columns.reasoning_output_tokens)
+    output_tokens = np.where(has_output, output_tokens, np.nan)
     both = np.nan_to_num(input_tokens) + np.nan_to_num(output_tokens)
-    total = np.where(columns.total_tokens > 0, columns.total_tokens, both)
+    total = np.fmax(columns.total_tokens, both)
 
     def known(column: Numbers, where: NDArray[np.bool_]) -> Numbers:
         return np.where(where & (column >= 0), column, np.nan)
@@ -335,3 +343,9 @@ def normalised(columns: Columns, traits: NDArray[np.uint8]) -> Columns:
         cost=known(columns.cost, ~from_cache),
         upstream_time=known(columns.upstream_time, ~from_cache),
     )
+
+
+def _whole(figure: Numbers, *parts: Numbers) -> Numbers:
+    """The figure, together with its parts where it cannot have them in it."""
+    of_parts = sum(np.where(part > 0, part, 0.0) for part in parts)
+    return np.where(figure < of_parts, figure + of_parts, figure)

@@ -86,6 +86,14 @@ def test_a_summary_from_before_it_said_whether_it_was_a_stream_has_no_time_to_fi
     assert record("apisix-llm-summary", line).time_to_first_token is None
 
 
+def test_the_cached_tokens_of_an_anthropic_route_are_input_too() -> None:
+    cached = {"llm_cache_read_input_tokens": "18000", "llm_cache_creation_input_tokens": "700"}
+    figures = {"llm_prompt_tokens": "3", "llm_completion_tokens": "120", "llm_total_tokens": "120"}
+    found = record("apisix-json", apisix_json(**figures, **cached))
+
+    assert (found.input_tokens, found.output_tokens, found.total_tokens) == (18_703, 120, 18_823)
+
+
 @pytest.mark.parametrize("kind", ["ai_chat", "ai_stream"])
 def test_a_failure_has_the_time_of_its_answer_and_the_text_0_for_tokens(kind: str) -> None:
     text = apisix(status="429", type=kind, ttft="204", input="0", output="0")

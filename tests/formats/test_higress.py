@@ -53,6 +53,44 @@ def test_details_are_json_in_the_string_in_the_string() -> None:
         assert (found.cached_input_tokens, found.reasoning_output_tokens) == (150, 20)
 
 
+@pytest.mark.parametrize(
+    ("input_details", "output_details", "figures"),
+    [
+        pytest.param(
+            {"cache_read_input_tokens": 18_000, "cache_creation_input_tokens": 700},
+            {},
+            (18_900, 50, 18_000, 700, None),
+            id="Anthropic",
+        ),
+        pytest.param(
+            {"cached_content_token_count": 150, "tool_use_prompt_token_count": 9},
+            {"thoughts_token_count": 60},
+            (209, 110, 150, None, 60),
+            id="Gemini",
+        ),
+        pytest.param(
+            {"cached_tokens": 150, "cache_creation_input_tokens": 30},
+            {},
+            (200, 50, 150, 30, None),
+            id="Bailian",
+        ),
+    ],
+)
+def test_each_provider_has_its_own_words_for_what_was_cached_or_thought(
+    input_details: dict[str, int], output_details: dict[str, int], figures: tuple[int | None, ...]
+) -> None:
+    details = {
+        "input_token_details": json.dumps(input_details),
+        "output_token_details": json.dumps(output_details),
+    }
+    found = record("higress", entry(AI | details))
+
+    assert figures == (
+        *(found.input_tokens, found.output_tokens, found.cached_input_tokens),
+        *(found.cache_creation_input_tokens, found.reasoning_output_tokens),
+    )
+
+
 def test_only_streams_have_a_time_to_first_token_and_by_that_they_are_known() -> None:
     streamed = {key: value for key, value in AI.items() if key != "response_type"}
     whole = {key: value for key, value in streamed.items() if "first_token" not in key}

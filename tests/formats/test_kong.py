@@ -86,6 +86,7 @@ def test_old_names_of_the_token_counts_are_understood() -> None:
 
 def test_zero_beside_a_name_that_is_used_is_no_figure() -> None:
     audio = kong_plugin(prompt_tokens=0, completion_tokens=0, input_tokens=70, output_tokens=30)
+    audio["usage"] |= {"prompt_tokens_details": {}, "completion_tokens_details": {}}
     found = record("kong", kong({"proxy": audio}))
 
     assert (found.input_tokens, found.output_tokens) == (70, 30)

@@ -285,6 +285,34 @@ def test_images_are_counted_only_where_images_were_asked_for() -> None:
     assert record("litellm", embedded).images is None
 
 
+def test_without_messages_images_are_as_many_as_were_asked_for() -> None:
+    line = payload(
+        call_type="aimage_generation",
+        model_parameters={"n": 3},
+        response={"text": "redacted-by-litellm"},
+    )
+
+    assert record("litellm", line).images == 3
+    assert record("litellm", payload(model_parameters={"n": 3})).images is None
+
+
+@pytest.mark.parametrize(
+    ("call_type", "usage"),
+    [
+        ("acreate_video", {"duration_seconds": 8.0}),
+        ("atranscription", {"type": "duration", "seconds": 8}),
+    ],
+)
+def test_seconds_are_known_without_messages(call_type: str, usage: dict[str, Any]) -> None:
+    line = payload(
+        call_type=call_type,
+        metadata={"usage_object": usage},
+        response={"text": "redacted-by-litellm"},
+    )
+
+    assert record("litellm", line).seconds == 8
+
+
 def test_a_guardrail_that_stepped_in_shows_as_the_reason_why_it_ended() -> None:
     line = payload(response={}, status_fields={"guardrail_status": "guardrail_intervened"})
 

@@ -112,6 +112,11 @@ def check(record: Record) -> None:
         assert record.kind.streamed
         assert record.kind.outcome is Outcome.SUCCESS
         assert record.time_to_first_token < (record.latency or 0)
+    cached = (record.cached_input_tokens or 0) + (record.cache_creation_input_tokens or 0)
+    assert cached <= (record.input_tokens or 0)
+    assert (record.reasoning_output_tokens or 0) <= (record.output_tokens or 0)
+    both = (record.input_tokens or 0) + (record.output_tokens or 0)
+    assert both <= (record.total_tokens or 0)
 
 
 def is_line(line: bytes) -> bool:
