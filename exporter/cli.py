@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from exporter import __version__, demo, logs
-from exporter.config import config_schema, load_config
+from exporter.config import config_schema, load_config, unfilled_attributes
 from exporter.errors import ExporterError
 
 EX_CONFIG = 78
@@ -192,6 +192,9 @@ def check_config(config_file: Path) -> None:
     """Check a configuration; all of its mistakes are shown at once."""
     config = load_config(config_file)
     click.echo(f"{config_file}: valid, {len(config.sources)} source(s)")
+    for name, near in unfilled_attributes(config).items():
+        hint = f"; did you mean {near}?" if near else ""
+        click.echo(f"labels.attributes: no source has {name}, which will be empty{hint}", err=True)
 
 
 @main.group(name="config")

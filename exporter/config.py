@@ -32,7 +32,7 @@ from exporter.documents import (
     under,
 )
 from exporter.export.otlp.config import OtlpConfig, incoherences
-from exporter.formats import builtin_names
+from exporter.formats import builtin_names, resolve
 from exporter.formats.spec import FormatSpec
 from exporter.labels import USUAL_LIMIT
 from exporter.mistakes import nearest, quoted, step_text, unknown
@@ -194,6 +194,18 @@ class SourceConfig(Section):
     def kind(self) -> str:
         """Which of `SOURCE_KINDS` it is."""
         return next(kind for kind in SOURCE_KINDS if getattr(self, kind) is not None)
+
+    def attributes(self, formats: Mapping[str, FormatSpec]) -> set[str]:
+        """Names of the attributes that its records can have.
+
+        Args:
+            formats: configured ones.
+        """
+        if self.proxy is not None:
+            fingerprint = self.proxy.key_fingerprint
+            return {*self.proxy.attributes, *([fingerprint.attribute] if fingerprint else ())}
+        names = {*builtin_names(), *formats} if self.tail is None else {self.tail.format}
+        return {name for format_ in names for name in resolve(format_, formats).attributes}
 
     @model_validator(mode="wrap")
     @classmethod
@@ -359,6 +371,15 @@ def load_config(path: Path) -> Config:
         DocumentError: it cannot be read or has mistakes; holds all of them, with their lines.
     """
     return load(path, Config)
+
+
+def unfilled_attributes(config: Config) -> dict[str, str | None]:
+    """Those of `labels.attributes` that no source has, and so stay empty; with the nearest that one
+    has."""
+    had: set[str] = set()
+    for source in config.sources:
+        had |= source.attributes(config.formats)
+    return {name: nearest(name, had) for name in config.labels.attributes if name not in had}
 
 
 def config_schema() -> dict[str, Any]:

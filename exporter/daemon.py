@@ -14,7 +14,7 @@ import uvloop
 
 from exporter import logs, notify
 from exporter.allocator import tune_allocator
-from exporter.config import Config, load_config
+from exporter.config import Config, load_config, unfilled_attributes
 from exporter.engine import EX_SOFTWARE, RELOAD_LIMIT_S, SWITCH_INTERVAL_S, Engine, Metrics
 from exporter.errors import ExporterError
 from exporter.garbage import collect, search_rarely
@@ -318,6 +318,10 @@ class Daemon:
         self._metrics.process.reload_success.set(successfully)
         if successfully:
             self._metrics.process.reload_time.set_to_current_time()
+            for name, near in unfilled_attributes(self._engine.config).items():
+                log.warning(
+                    "no source has this attribute: its label is empty", attribute=name, near=near
+                )
 
     def _sources(self) -> list[SourceState]:
         return source_states(

@@ -37,6 +37,26 @@ def test_a_mistake_is_told_with_its_line_and_an_exit_status_of_its_own(config: P
     assert 'did you mean "litellm"?' in result.output
 
 
+def test_an_attribute_that_no_source_has_is_told_with_the_nearest(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    proxy = (
+        "{listen: '127.0.0.1:0', upstream: 'http://127.0.0.1:1', attributes: {tenant: x-tenant}}"
+    )
+    config.write_text(
+        "sources: [{name: a, tail: {paths: [/x], format: litellm}}, "
+        f"{{name: b, proxy: {proxy}}}]\n"
+        "labels: {attributes: [team, tenant, api_key_alais]}\n"
+    )
+    result = invoke("check-config", "--config.file", config)
+    assert (result.exit_code, result.stderr) == (
+        0,
+        (
+            "labels.attributes: no source has api_key_alais, which will be empty; "
+            "did you mean api_key_alias?\n"
+        ),
+    )
+
+
 def test_a_missing_configuration_is_an_error_and_no_traceback(tmp_path: Path) -> None:
     result = invoke("run", "--config.file", tmp_path / "nowhere.yaml")
     assert result.exit_code == EX_CONFIG
@@ -112,6 +132,24 @@ def test_a_format_of_ones_own_is_tried_inside_a_containers_envelope(tmp_path: Pa
     result = invoke("formats", "test", "mine", log, "--config.file", config)
     assert "tiny" in result.output
     assert "1 record(s)" in result.output
+
+
+def test_a_format_is_tried_with_the_time_zone_and_the_attributes_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "sources: [{name: a, tail: {paths: [/x], format: records, timezone: Asia/Shanghai}}]\n"
+        "labels: {attributes: [team]}\n"
+    )
+    log = tmp_path / "a.log"
+    line = {"model": "m", "status_code": 200, "start_time": "2026-05-04 10:15:00", "team": "red"}
+    log.write_text(json.dumps(line) + "\n")
+    head, row, _ = invoke(
+        "formats", "test", "records", log, "--config.file", config
+    ).output.splitlines()
+    assert "2026-05-04T02:15:00.000Z" in row
+    assert (head.split()[-1], row.split()[-1]) == ("team", "red")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """`formats list`, `formats show`, `formats test`: from an unknown log to a mapping that fits."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
 from itertools import islice
 from pathlib import Path
 
 import click
 from prometheus_client import CollectorRegistry
 
-from exporter.config import load_config
+from exporter.config import SourceConfig, load_config
 from exporter.errors import ExporterError
 from exporter.formats import resolve
 from exporter.formats.inspection import describe, inspect, table
@@ -54,12 +55,21 @@ def test(name: str, file: Path, limit: int, config_file: Path | None) -> None:
     """Show the records that a format makes of a log's first lines.
 
     Lines that are rejected come with their reason; nothing of a prompt or an answer is ever shown.
-    Where no line gives a record and some are rejected, it ends with status 1.
+    Attributes are those that the configuration's labels ask for, and the time zone that of the
+    source with this format. Where no line gives a record and some are rejected, it ends with
+    status 1.
     """
-    configured = load_config(config_file).formats if config_file else {}
+    configured: Mapping[str, FormatSpec] = {}
+    attributes: Sequence[str] = ()
+    zone: tzinfo = UTC
+    if config_file:
+        config = load_config(config_file)
+        configured, attributes = config.formats, config.labels.attributes
+        zone = _zone_of(name, config.sources)
     _check(name, configured)
-    inspected = [*islice(inspect(resolve(name, configured), _lines(file)), limit)]
-    for line in table(inspected):
+    read = inspect(resolve(name, configured), _lines(file), attributes, zone)
+    inspected = [*islice(read, limit)]
+    for line in table(inspected, attributes):
         click.echo(line)
     if any(each.rejected for each in inspected) and not any(each.record for each in inspected):
         sys.exit(1)
@@ -69,6 +79,13 @@ def _check(name: str, configured: Mapping[str, FormatSpec]) -> None:
     known = {*builtin_names(), *configured}
     if name not in known:
         raise ExporterError(unknown(f'format "{name}"', name, known))
+
+
+def _zone_of(name: str, sources: Iterable[SourceConfig]) -> tzinfo:
+    """Of times that name none; UTC where sources with this format differ, or there is none."""
+    tails = [source.tail for source in sources if source.tail is not None]
+    zones = {tail.timezone for tail in tails if tail.format == name}
+    return zones.pop() if len(zones) == 1 else UTC
 
 
 def _lines(file: Path) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from exporter.formats import builtin
 from exporter.formats.compile import Decoder
@@ -55,9 +55,18 @@ def describe() -> list[Description]:
     return [Description(name, spec.description, tuple(spec.attributes)) for name, spec in specs]
 
 
-def inspect(spec: FormatSpec, lines: Iterable[bytes]) -> Iterator[Inspected]:
-    """What a mapping makes of each line that is not blank."""
-    decoder = Decoder(spec, Kinds())
+def inspect(
+    spec: FormatSpec,
+    lines: Iterable[bytes],
+    attributes: Sequence[str] = (),
+    zone: tzinfo = UTC,
+) -> Iterator[Inspected]:
+    """What a mapping makes of each line that is not blank.
+
+    Args:
+        zone: of times that name none.
+    """
+    decoder = Decoder(spec, Kinds(), attributes, zone)
     for number, line in enumerate(lines, start=1):
         for content in not_blank(line):
             decoded = decoder.decode(content + b"\n")
@@ -74,10 +83,10 @@ _HEADINGS = (
 _FIGURES = range(8, 15)
 
 
-def table(inspected: Iterable[Inspected]) -> Iterator[str]:
+def table(inspected: Iterable[Inspected], attributes: Sequence[str] = ()) -> Iterator[str]:
     """Lines of a table with one row a record, then what was rejected, then the sums."""
     outcomes: Counter[str] = Counter()
-    rows = [list(_HEADINGS)]
+    rows = [[*_HEADINGS, *attributes]]
     complaints = []
     for line in inspected:
         if line.record is not None:
@@ -114,6 +123,7 @@ def _cells(record: Record) -> list[str]:
         _count(record.reasoning_output_tokens),
         f"{cost} {printable(kind.currency)}" if cost else "",
         printable(record.request_id),
+        *map(printable, kind.attributes),
     ]
 
 
