@@ -173,11 +173,13 @@ class Engine:
         inboxes: Inboxes,
     ) -> Feed:
         if source.ingest:
+            # What is being pushed as a reload comes holds its source, which must hold no engine.
+            attributes = self.config.labels.attributes
             self.ingest = IngestSource(
                 source.name,
                 _ingest_settings(source.ingest, self.config),
                 inboxes.of_pushes(source.name),
-                lambda spec: Decoder(spec, kinds, self.config.labels.attributes),
+                lambda spec: Decoder(spec, kinds, attributes),
                 store.positions(source.name),
                 metrics.ingest,
             )

@@ -1,12 +1,14 @@
 """Pushes by HTTP into a real pipeline: what is answered, and what counts."""
 
 import asyncio
+import gc
 import gzip
 import json
 import select
 import socket
 import threading
 import tracemalloc
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -255,6 +257,17 @@ def test_broken_lines_are_refused_with_the_reason_and_the_others_count(door: Doo
     assert "fields.status_code finds no code from 100 to 599" in told["hints"]
     assert "secret-name" not in answer.text
     assert door.requests() == 2
+
+
+def test_a_push_that_is_answered_after_a_reload_does_not_hold_the_engine_of_before(
+    tmp_path: Path,
+) -> None:
+    door = Door(tmp_path)
+    engine, source = weakref.ref(door.engine), door.engine.ingest
+    door.close()
+    del door
+    gc.collect()
+    assert (source is not None, engine()) == (True, None)
 
 
 def test_who_sends_a_push_with_broken_lines_again_may_go_on_and_it_counts_once(door: Door) -> None:
