@@ -6,6 +6,8 @@ modules' objects now and then: a twentieth of the proxy's time, and pauses of 20
 
 import gc
 
+from exporter.allocator import give_back_memory
+
 NEW_CONTAINERS = 10_000
 """Before the youngest are looked at."""
 
@@ -20,3 +22,4 @@ def search_rarely() -> None:
 def collect() -> None:
     """Search now: what a reload leaves behind is a web of objects that holds buffers and files."""
     gc.collect()
+    give_back_memory()
