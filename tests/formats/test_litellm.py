@@ -285,21 +285,21 @@ def test_images_are_counted_only_where_images_were_asked_for() -> None:
     assert record("litellm", embedded).images is None
 
 
-def test_without_messages_images_are_as_many_as_were_asked_for() -> None:
-    line = payload(
-        call_type="aimage_generation",
-        model_parameters={"n": 3},
-        response={"text": "redacted-by-litellm"},
-    )
+@pytest.mark.parametrize(("usage", "parameters"), [({"output_image_count": 3}, {}), ({}, {"n": 3})])
+def test_without_messages_images_are_as_many_as_were_counted_or_asked_for(
+    usage: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    told = {"metadata": {"usage_object": usage}, "model_parameters": parameters}
+    line = payload(call_type="aimage_generation", response={"text": "redacted-by-litellm"}, **told)
 
     assert record("litellm", line).images == 3
-    assert record("litellm", payload(model_parameters={"n": 3})).images is None
+    assert record("litellm", payload(**told)).images is None
 
 
 @pytest.mark.parametrize(
     ("call_type", "usage"),
     [
-        ("acreate_video", {"duration_seconds": 8.0}),
+        ("avideo_generation", {"duration_seconds": 8.0}),
         ("atranscription", {"type": "duration", "seconds": 8}),
     ],
 )
