@@ -3,15 +3,17 @@
 import json
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter.alerting.outputs import files_of
 from exporter.config import load_config
-from tests.helm.chart import ROOT, WAYS, objects, only, render, rendered, values_of
+from tests.alerting.rulefiles import one_alert
+from tests.helm.chart import ROOT, WAYS, Object, objects, only, render, rendered, values_of
 
 DEFAULT = {"sources": [{"name": "litellm"}]}
 
@@ -38,9 +40,7 @@ def test_the_rules_are_the_shipped_ones_and_promtool_takes_them(
     values = values_of(way)["prometheusRule"]
     disabled = values.get("disabledAlerts", [])
     groups = only("PrometheusRule", objects(rendered(way)))["spec"]["groups"]
-    rules = tmp_path / "rules.yaml"
-    rules.write_text(yaml.safe_dump({"groups": groups}))
-    subprocess.run([promtool, "check", "rules", rules], check=True, capture_output=True)
+    let_promtool_check(groups, promtool, tmp_path)
 
     found = {rule_id(rule): rule for group in groups for rule in group["rules"]}
     shipped = shipped_rules()
@@ -54,6 +54,17 @@ def test_the_rules_are_the_shipped_ones_and_promtool_takes_them(
             summary = rule["annotations"]["summary"]
             assert summary == shipped[key]["annotations"]["summary"]
             assert re.match(values.get("runbookUrl", "docs"), rule["annotations"]["runbook_url"])
+
+
+def test_groups_of_ones_own_stand_where_the_shipped_ones_of_their_names_would(
+    promtool: Path, tmp_path: Path
+) -> None:
+    (own,) = yaml.safe_load(files_of(one_alert())["prometheus/llm-gateway-traffic.yaml"])["groups"]
+    found = objects(render({"prometheusRule": {"enabled": True, "groups": [own]}}))
+    groups = only("PrometheusRule", found)["spec"]["groups"]
+    let_promtool_check(groups, promtool, tmp_path)
+    assert [group for group in groups if group["name"] == own["name"]] == [own]
+    assert {group["name"] for group in groups} == {group["name"] for group in shipped_groups()}
 
 
 def test_alerts_bear_the_labels_that_teams_and_the_operator_route_by() -> None:
@@ -109,6 +120,13 @@ def test_the_dashboards_are_the_generated_ones_and_small_enough_for_kubernetes()
         assert len(json.dumps(text)) < 262_144
 
 
+def let_promtool_check(groups: list[Object], promtool: Path, directory: Path) -> None:
+    """Raise for groups that Prometheus would not load together."""
+    rules = directory / "rules.yaml"
+    rules.write_text(yaml.safe_dump({"groups": groups}))
+    subprocess.run([promtool, "check", "rules", rules], check=True, capture_output=True)
+
+
 def rule_id(rule: Mapping[str, Any]) -> tuple[str, str]:
     """A rule's name; an alert has one rule for each severity."""
     return rule.get("alert") or rule["record"], rule.get("labels", {}).get("severity", "")
@@ -121,16 +139,14 @@ def alert_id(rule: Mapping[str, Any]) -> str:
 
 def shipped_rules() -> dict[tuple[str, str], Mapping[str, Any]]:
     """The rules in rules/, which other tests are about."""
-    files = [
-        ROOT / "rules" / "dashboards.rules.yaml",
-        *(ROOT / "rules" / "generated" / "prometheus").glob("*.yaml"),
-    ]
-    return {
-        rule_id(rule): rule
-        for file in files
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-    }
+    return {rule_id(rule): rule for group in shipped_groups() for rule in group["rules"]}
+
+
+def shipped_groups() -> Iterator[Mapping[str, Any]]:
+    """The groups in rules/."""
+    generated = ROOT / "rules" / "generated" / "prometheus"
+    for file in [ROOT / "rules" / "dashboards.rules.yaml", *generated.glob("*.yaml")]:
+        yield from yaml.safe_load(file.read_text())["groups"]
 
 
 def as_alertmanager_has_it(spec: Any) -> Any:
