@@ -148,11 +148,16 @@ def test_two_releases_on_a_node_keep_their_states_apart() -> None:
     assert directory("two") == "/var/lib/llm-gateway-exporter/llm-two"
 
 
-def test_a_gateways_chart_takes_it_as_a_dependency_twice(tmp_path: Path) -> None:
-    parent = tmp_path / "gateway"
+def gateways_chart(directory: Path) -> Path:
+    """The chart of a gateway, with this one among its dependencies."""
+    parent = directory / "gateway"
     shutil.copytree(Path(__file__).with_name("gateway-chart"), parent)
     shutil.copytree(CHART, parent / "charts" / "llm-gateway-exporter")
+    return parent
 
+
+def test_a_gateways_chart_takes_it_as_a_dependency_twice(tmp_path: Path) -> None:
+    parent = gateways_chart(tmp_path)
     assert helm_python.lint(parent, {}, strict=True, with_subcharts=True)["errors"] == []
     found = objects(render({}, parent))
     for each in found:
@@ -170,6 +175,18 @@ def test_a_gateways_chart_takes_it_as_a_dependency_twice(tmp_path: Path) -> None
 
     switched_off = objects(render({"exporter": {"enabled": False}}, parent))
     assert {each["kind"] for each in switched_off} == {"ConfigMap", "Deployment", "PodMonitor"}
+
+
+def test_a_sidecars_port_is_not_taken_for_one_of_the_gateways(tmp_path: Path) -> None:
+    found = objects(render({}, gateways_chart(tmp_path)))
+    pod = only("Deployment", found)["spec"]["template"]["spec"]
+    (sidecar,) = pod["initContainers"]
+    (gateway,) = pod["containers"]
+    (port,) = sidecar["ports"]
+    assert port["name"] not in [each["name"] for each in gateway["ports"]]
+    (endpoint,) = only("PodMonitor", found)["spec"]["podMetricsEndpoints"]
+    probes = [sidecar[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness", "startup")]
+    assert {endpoint["port"], *(probe["port"] for probe in probes)} == {port["name"]}
 
 
 def test_what_the_chart_has_from_elsewhere_is_fresh() -> None:

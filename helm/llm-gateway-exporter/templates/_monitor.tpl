@@ -2,7 +2,7 @@
 {{- define "llm-gateway-exporter.endpoint" -}}
 {{- $context := index . 0 }}
 {{- $monitor := index . 1 -}}
-- port: http
+- port: {{ include "llm-gateway-exporter.webPort" $context }}
   path: {{ $monitor.path }}
   scheme: {{ $monitor.scheme | default (include "llm-gateway-exporter.scheme" $context) }}
   {{- with $monitor.interval }}

@@ -2,6 +2,11 @@
 {{ .Values.config.state_dir | default "/var/lib/llm-gateway-exporter" }}
 {{- end }}
 
+{{/* What the web listener's port is called: a sidecar's by a name that the gateway's own ports have not. */}}
+{{- define "llm-gateway-exporter.webPort" -}}
+{{ eq .Values.mode "sidecar" | ternary "llm-exporter" "http" }}
+{{- end }}
+
 {{/* Ports beyond the web listener's, as JSON: those of the configuration's proxies, and further ones. */}}
 {{- define "llm-gateway-exporter.ports" -}}
 {{- $ports := list }}
@@ -14,11 +19,14 @@
 {{- toJson (concat $ports .Values.extraPorts) }}
 {{- end }}
 
-{{/* A probe; over HTTPS where the listener has TLS. */}}
+{{/* A probe of the web listener, by its port and its scheme: a list of the context and its values. */}}
 {{- define "llm-gateway-exporter.probe" -}}
+{{- $context := index . 0 }}
 {{- $probe := deepCopy (index . 1) }}
-{{- if and (index . 0).Values.web.tls $probe.httpGet }}
-  {{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" "HTTPS")) }}
+{{- if $probe.httpGet }}
+  {{- $port := include "llm-gateway-exporter.webPort" $context }}
+  {{- $scheme := include "llm-gateway-exporter.scheme" $context | upper }}
+  {{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "port" $port "scheme" $scheme)) }}
 {{- end }}
 {{- toYaml $probe }}
 {{- end }}
@@ -49,7 +57,7 @@ envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 ports:
-  - name: http
+  - name: {{ include "llm-gateway-exporter.webPort" . }}
     containerPort: {{ .Values.web.port }}
   {{- range include "llm-gateway-exporter.ports" . | fromJsonArray }}
   - name: {{ .name }}
