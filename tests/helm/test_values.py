@@ -117,6 +117,14 @@ def test_values_that_do_not_go_together_are_refused(
     assert message in str(refused.value)
 
 
+def test_a_sidecars_proxy_may_listen_to_its_pod_alone() -> None:
+    proxy = {"listen": "127.0.0.1:8080", "upstream": "http://127.0.0.1:4000"}
+    found = objects(
+        render({"mode": "sidecar", "config": {"sources": [{"name": "edge", "proxy": proxy}]}})
+    )
+    assert proxy["listen"] in only("ConfigMap", found)["data"]["config.yaml"]
+
+
 def test_the_schema_knows_every_value_and_no_other() -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     # What any chart may be given where it is a dependency.

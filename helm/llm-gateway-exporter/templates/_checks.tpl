@@ -7,7 +7,7 @@
   {{- if and .tail $replicated $several }}
     {{- fail (printf "config.sources: %s reads a log, and each of several replicas would count all of it: set replicaCount to 1 and autoscaling.enabled to false, or mode to daemonset" .name) }}
   {{- end }}
-  {{- if .proxy }}
+  {{- if and .proxy (ne $.Values.mode "sidecar") }}
     {{- if regexMatch "^(127\\.|localhost:|\\[::1\\])" .proxy.listen }}
       {{- fail (printf "config.sources: the proxy %s listens at %s, which nothing outside its pod reaches: write \":%s\"" .name .proxy.listen (regexFind "[0-9]+$" .proxy.listen)) }}
     {{- end }}
