@@ -17,6 +17,9 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 PUSH = {"sources": [{"name": "push", "ingest": {}}]}
 TAIL = {"sources": [{"name": "house", "tail": {"paths": ["/log/*"], "format": "records"}}]}
 
+PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?")
+"""Of RFC 6335, section 5.1, by which Kubernetes goes."""
+
 
 @pytest.mark.parametrize(
     ("values", "where", "what"),
@@ -184,13 +187,32 @@ def test_proxies_get_ports_of_the_pod_and_of_the_service() -> None:
     found = objects(render({"mode": "statefulset", "config": {"sources": sources}}))
     container = workload(found)["spec"]["template"]["spec"]["containers"][0]
     assert container["ports"][1:] == [
-        {"name": "model-api-of-be", "containerPort": 8080},
+        {"name": "proxy-8080", "containerPort": 8080},
         {"name": "edge", "containerPort": 8081},
     ]
     assert only("Service", found)["spec"]["ports"][1:] == [
-        {"name": "model-api-of-be", "port": 8080, "targetPort": "model-api-of-be"},
+        {"name": "proxy-8080", "port": 8080, "targetPort": "proxy-8080"},
         {"name": "edge", "port": 8081, "targetPort": "edge"},
     ]
+
+
+def test_whatever_proxies_are_called_their_ports_have_names_that_kubernetes_takes() -> None:
+    names = ["edge_of_berlin-1", "edge_of_berlin-2", "http", "statsd", "8080", "a__b", "-a-", "on"]
+    names += ["edge", "EDGE", "proxy-9000"]  # The first one's port: 9000.
+    sources = [
+        {"name": name, "proxy": {"listen": f":{port}", "upstream": "http://a:1"}}
+        for port, name in enumerate(names, start=9000)
+    ]
+    extra = [{"name": "statsd", "port": 8125}]
+    found = objects(
+        render({"mode": "statefulset", "config": {"sources": sources}, "extraPorts": extra})
+    )
+    container = workload(found)["spec"]["template"]["spec"]["containers"][0]
+    for ports in (container["ports"], only("Service", found)["spec"]["ports"]):
+        named = [port["name"] for port in ports]
+        assert len(set(named)) == len(named) == len(names) + 2
+        assert [name for name in named if not PORT_NAME.fullmatch(name)] == []
+        assert {"edge", "on"} < set(named)
 
 
 @pytest.mark.parametrize(

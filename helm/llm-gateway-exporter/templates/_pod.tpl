@@ -9,11 +9,23 @@
 
 {{/* Ports beyond the web listener's, as JSON: those of the configuration's proxies, and further ones. */}}
 {{- define "llm-gateway-exporter.ports" -}}
+{{- $taken := list "http" (include "llm-gateway-exporter.webPort" .) }}
+{{- range .Values.extraPorts }}
+  {{- $taken = append $taken .name }}
+{{- end }}
 {{- $ports := list }}
 {{- range .Values.config.sources }}
   {{- if .proxy }}
-    {{- $name := .name | lower | replace "_" "-" | trunc 15 | trimAll "-" }}
-    {{- $ports = append $ports (dict "name" $name "port" (regexFind "[0-9]+$" .proxy.listen | int)) }}
+    {{- $port := regexFind "[0-9]+$" .proxy.listen | int }}
+    {{- $name := .name | lower | replace "_" "-" }}
+    {{- /* What RFC 6335 lets a port be called; names with a number are of proxies without one. */}}
+    {{- $fits := and (regexMatch "^[a-z][a-z0-9]*(-[a-z0-9]+)*$" $name) (le (len $name) 15) }}
+    {{- $free := not (or (has $name $taken) (regexMatch "^proxy-[0-9]+$" $name)) }}
+    {{- if not (and $fits $free) }}
+      {{- $name = printf "proxy-%d" $port }}
+    {{- end }}
+    {{- $taken = append $taken $name }}
+    {{- $ports = append $ports (dict "name" $name "port" $port) }}
   {{- end }}
 {{- end }}
 {{- toJson (concat $ports .Values.extraPorts) }}
@@ -60,7 +72,7 @@ ports:
   - name: {{ include "llm-gateway-exporter.webPort" . }}
     containerPort: {{ .Values.web.port }}
   {{- range include "llm-gateway-exporter.ports" . | fromJsonArray }}
-  - name: {{ .name }}
+  - name: {{ .name | quote }}
     containerPort: {{ .port }}
   {{- end }}
 {{- range $kind := list "livenessProbe" "readinessProbe" "startupProbe" }}
