@@ -26,7 +26,15 @@ Object = dict[str, Any]
 
 
 class Loader(yaml.CSafeLoader):
-    """Reads a lone `=` as text, as Helm and Kubernetes do."""
+    """Reads a lone `=` as text, as Helm and Kubernetes do; refuses a key that is there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"keys that are there twice: {', '.join(twice)}", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: node.value)

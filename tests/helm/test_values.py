@@ -171,8 +171,35 @@ def test_a_name_is_never_too_long_for_what_is_made_of_it() -> None:
         assert len(each["metadata"]["labels"]["app.kubernetes.io/name"]) <= 63
 
 
+def test_the_nearer_of_two_labels_wins_and_none_changes_what_is_selected_by() -> None:
+    selecting = {"app.kubernetes.io/name": "mine", "app.kubernetes.io/instance": "mine"}
+    own = {"app.kubernetes.io/version": "own", "team": "own", **selecting}
+    values = {
+        "commonLabels": {"team": "common", "helm.sh/chart": "common", **selecting},
+        "podLabels": own,
+        "podAnnotations": {"checksum/config": "own"},
+        "service": {"labels": own},
+        "serviceMonitor": {"enabled": True, "additionalLabels": own},
+    }
+    found = objects(render(values))
+    pod = workload(found)["spec"]["template"]["metadata"]
+    metadata = [only(kind, found)["metadata"] for kind in ("Service", "ServiceMonitor")]
+    for each in [pod, *metadata]:
+        assert each["labels"] == {
+            "helm.sh/chart": "common",
+            "app.kubernetes.io/name": "llm-gateway-exporter",
+            "app.kubernetes.io/instance": "demo",
+            "app.kubernetes.io/version": "own",
+            "app.kubernetes.io/managed-by": "Helm",
+            "team": "own",
+        }
+    assert only("ConfigMap", found)["metadata"]["labels"]["team"] == "common"
+    assert pod["annotations"]["checksum/config"] != "own"
+
+
 def test_null_takes_a_default_away() -> None:
-    values = {"resources": None, "podSecurityContext": None, "livenessProbe": None}
+    values = dict.fromkeys(["resources", "podSecurityContext", "livenessProbe"])
+    values |= dict.fromkeys(["commonLabels", "podLabels", "podAnnotations"])
     pod = workload(objects(render(values)))["spec"]["template"]["spec"]
     assert pod["securityContext"] == {"supplementalGroups": [0]}
     assert "initContainers" not in pod

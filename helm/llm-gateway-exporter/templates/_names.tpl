@@ -30,15 +30,19 @@ app.kubernetes.io/name: {{ include "llm-gateway-exporter.name" . | trunc 58 }}-t
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Labels of an object; `commonLabels` may not change those that select pods. */}}
-{{- define "llm-gateway-exporter.labels" -}}
+{{/* Labels of the chart. */}}
+{{- define "llm-gateway-exporter.chartLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "llm-gateway-exporter.selector" . }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with omit .Values.commonLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
-{{ toYaml . }}
 {{- end }}
+
+{{/* Labels of an object: a list of the context and its own. The nearest win; none changes those that select. */}}
+{{- define "llm-gateway-exporter.labels" -}}
+{{- $context := index . 0 }}
+{{- $selector := include "llm-gateway-exporter.selector" $context | fromYaml }}
+{{- $chart := include "llm-gateway-exporter.chartLabels" $context | fromYaml }}
+{{- merge $selector (index . 1 | default dict) ($context.Values.commonLabels | default dict) $chart | toYaml }}
 {{- end }}
 
 {{/* Metadata: a list of the context, the name, and optionally namespace, labels and annotations. */}}
@@ -48,10 +52,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 name: {{ index . 1 }}
 namespace: {{ $more.namespace | default (include "llm-gateway-exporter.namespace" $context) }}
 labels:
-  {{- include "llm-gateway-exporter.labels" $context | nindent 2 }}
-  {{- with $more.labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "llm-gateway-exporter.labels" (list $context $more.labels) | nindent 2 }}
 {{- with $more.annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -184,16 +184,11 @@ volumeMounts:
 {{- $onNode := and (eq .Values.mode "daemonset") .Values.hostLogs.paths -}}
 metadata:
   labels:
-    {{- include "llm-gateway-exporter.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "llm-gateway-exporter.labels" (list . .Values.podLabels) | nindent 4 }}
   annotations:
     {{- /* So that pods are replaced when their configuration changes. */}}
-    checksum/config: {{ toYaml .Values.config | sha256sum }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $checksum := dict "checksum/config" (toYaml .Values.config | sha256sum) }}
+    {{- merge $checksum (.Values.podAnnotations | default dict) | toYaml | nindent 4 }}
 spec:
   serviceAccountName: {{ include "llm-gateway-exporter.serviceAccount" . }}
   automountServiceAccountToken: {{ .Values.serviceAccount.automountServiceAccountToken }}
