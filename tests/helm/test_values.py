@@ -34,6 +34,8 @@ PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?")
         ({"hostLogs": {"paths": ["logs"]}}, "/hostLogs/paths/0", "does not match pattern"),
         ({"service": {"port": 94780}}, "/service/port", "maximum: got 94,780, want 65,535"),
         ({"ingress": {"hosts": ["a.example.com"]}}, "/ingress/hosts/0", "got string, want object"),
+        ({"ingress": {"paths": []}}, "/ingress/paths", "minItems: got 0, want 1"),
+        ({"route": {"main": {"paths": []}}}, "/route/main/paths", "minItems: got 0, want 1"),
         # The exporter's own configuration is checked as well.
         ({"config": {"sources": []}}, "/config/sources", "minItems: got 0, want 1"),
         ({"config": PUSH | {"label": {}}}, "/config", "'label' not allowed"),
@@ -100,6 +102,7 @@ def test_a_wrong_value_is_named(values: Mapping[str, Any], where: str, what: str
             },
             "replicas cannot share a state",
         ),
+        ({"ingress": {"enabled": True}}, "set ingress.hosts to the names that lead to it"),
         ({"web": {"tls": True}}, "set web.configExistingSecretName"),
         (
             {"mode": "sidecar", "serviceMonitor": {"enabled": True}},
@@ -247,7 +250,10 @@ def test_whatever_proxies_are_called_their_ports_have_names_that_kubernetes_take
     [
         ({"mode": "statefulset", "config": PUSH}, "takes pushes from everybody who reaches it"),
         ({"persistence": {"enabled": False}}, "Each new pod reads its logs anew"),
-        ({"ingress": {"enabled": True}}, "asks for no password"),
+        (
+            {"ingress": {"enabled": True, "hosts": [{"host": "requests.example.com"}]}},
+            "asks for no password",
+        ),
         ({}, "nothing scrapes it yet"),
     ],
 )

@@ -22,6 +22,9 @@
 {{- if and .Values.persistence.existingClaim $several (eq .Values.mode "statefulset") }}
   {{- fail "persistence.existingClaim: replicas cannot share a state; set replicaCount to 1" }}
 {{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
+  {{- fail "ingress.enabled: set ingress.hosts to the names that lead to it" }}
+{{- end }}
 {{- if and .Values.web.tls (not .Values.web.configExistingSecretName) }}
   {{- fail "web.tls: the certificate is named in a web-config file; set web.configExistingSecretName" }}
 {{- end }}
