@@ -122,6 +122,17 @@ def test_a_series_instance_is_what_outlives_a_pod(way: str, kept_by: str) -> Non
     assert dropped == (["pod"] if kept_by == "pod_node_name" else [])
 
 
+def test_from_outside_the_pages_are_reached_and_no_series_or_pushes() -> None:
+    found = objects(rendered("secured"))
+    (rule,) = only("Ingress", found)["spec"]["rules"]
+    (route,) = only("HTTPRoute", found)["spec"]["rules"]
+    ways_in = [(way["pathType"], way["path"]) for way in rule["http"]["paths"]]
+    matches = [(match["path"]["type"], match["path"]["value"]) for match in route["matches"]]
+    below = ["/requests", "/api/v1", "/static"]
+    assert ways_in == [("Exact", "/"), *(("Prefix", path) for path in below)]
+    assert matches == [("Exact", "/"), *(("PathPrefix", path) for path in below)]
+
+
 @pytest.mark.parametrize("mode", ["daemonset", "statefulset", "deployment"])
 def test_a_new_configuration_replaces_the_pods_and_nothing_else_does(mode: str) -> None:
     def checksum(limit: int, replicas: int) -> str:
