@@ -126,7 +126,9 @@ class Connection(Peer):
         sound = answer.is_whole and self._keep and not answer.is_switched and answer.error is None
         if self._transport is None:
             return
-        if sound and not self.is_writing_paused and self._upstream.keep(self):
+        # Paused in the end, it would hear no answer to the next request.
+        flows = not self.is_writing_paused and not self._reading_paused
+        if sound and flows and self._upstream.keep(self):
             self.is_reused = True
             self._expect(self._upstream.patience.kept)
         else:

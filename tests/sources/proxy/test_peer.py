@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from exporter.sources.proxy.chunk import LAST_CHUNK
 from exporter.sources.proxy.errors import InvalidAnswerError, UpstreamError
 from exporter.sources.proxy.message import MOST_BUFFERED
 from exporter.sources.proxy.upstream import Answer, Connection, Patience, Upstream
@@ -65,5 +66,17 @@ def test_who_sends_more_than_is_taken_is_held_back_until_it_is() -> None:
         assert len(answer.take()) == MOST_BUFFERED + 1
         assert not wire.is_paused
         connection.abort()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_is_held_back_at_the_end_of_an_answer_is_not_kept() -> None:
+    async def scenario() -> None:
+        connection, wire, answer = asked()
+        connection.data_received(chunks(b"x" * MOST_BUFFERED))
+        connection.data_received(chunks(b"y") + LAST_CHUNK)
+        assert answer.is_whole
+        connection.release()  # The client has left, and nobody takes the rest.
+        assert wire.is_closed
 
     asyncio.run(scenario())
