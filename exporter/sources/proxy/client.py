@@ -111,7 +111,8 @@ class Client(Peer):
             stays = False
         if self.is_writing_paused:
             await self.drain()
-        if not request.is_whole and not await self._rest_came(request):
+        has_rest = not request.is_whole or request.buffered > 0
+        if has_rest and not await self._rest_came(request):
             return False
         return stays and not self._is_ending
 
@@ -122,7 +123,7 @@ class Client(Peer):
             request.answer(plain_answer(500, "Internal Server Error"))
 
     async def _rest_came(self, request: Request) -> bool:
-        """Wait a while for the rest of a body that nobody wants."""
+        """Take the rest of a body that nobody wants, and wait a while for it to come."""
         try:
             async with asyncio.timeout(LINGER_S):
                 while await request.read():

@@ -2,10 +2,17 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+
+from exporter.listener import Limits
 from exporter.sources.proxy.chunk import LAST_CHUNK
+from exporter.sources.proxy.client import Client, Clients
 from exporter.sources.proxy.errors import InvalidAnswerError, UpstreamError
 from exporter.sources.proxy.message import MOST_BUFFERED
+from exporter.sources.proxy.metrics import ProxyMetrics
+from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.upstream import Answer, Connection, Patience, Upstream
 from tests.sources.proxy.wires import Taking, Wire, turns
 
@@ -78,5 +85,39 @@ def test_a_connection_that_is_held_back_at_the_end_of_an_answer_is_not_kept() ->
         assert answer.is_whole
         connection.release()  # The client has left, and nobody takes the rest.
         assert wire.is_closed
+
+    asyncio.run(scenario())
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """Answers a request once all of it is there, and takes nothing of its body."""
+
+    request: Request
+
+    async def run(self) -> bool:
+        while not self.request.is_whole:
+            await asyncio.sleep(0)
+        self.request.answer(b"no\n")
+        return True
+
+
+def test_a_client_that_was_held_back_is_heard_again_after_an_early_answer() -> None:
+    async def scenario() -> None:
+        metrics = ProxyMetrics(CollectorRegistry())
+        client = Client(Clients(Refusing, Limits(connections=1), metrics))
+        wire = Wire(client)
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+        client.data_received(head % (MOST_BUFFERED + 1) + b"x" * MOST_BUFFERED)
+        await turns()
+        client.data_received(b"y")
+        assert wire.is_paused
+        await turns()
+        assert not wire.is_paused
+        client.data_received(head % 0)
+        await turns()
+        assert wire.written == [b"no\n"] * 2
+        wire.close()
+        await turns()
 
     asyncio.run(scenario())
