@@ -4,6 +4,7 @@ One wide type serves all of them: OpenAI's, Anthropic's and DashScope's names ha
 gateways mix them. Figures are `float | None`: some servers write 12.0.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -107,7 +108,7 @@ class Output(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     finish_reason: str | None = None
     audio: Any = None
-    results: list[msgspec.Raw] | None = None
+    results: msgspec.Raw = msgspec.Raw()
     task_id: str | None = None
     task_status: str | None = None
     code: str | int | None = None
@@ -170,3 +171,22 @@ decode_request = msgspec.json.Decoder(Request).decode
 decode_text = msgspec.json.Decoder(str).decode
 decode_spoken_input = msgspec.json.Decoder(SpokenInput).decode
 decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_FIELDS = {
+    field.name: msgspec.json.Decoder(field.type).decode
+    for field in msgspec.structs.fields(Document)
+}
+
+
+def decode_fitting(data: bytes) -> Document:
+    """What of an answer has the types above, where something else in it has not.
+
+    Raises:
+        msgspec.DecodeError, RecursionError, UnicodeDecodeError: it is no object of JSON.
+    """
+    document, found = Document(), _decode_fields(data)
+    for name in _FIELDS.keys() & found.keys():
+        with suppress(*NOT_JSON):
+            setattr(document, name, _FIELDS[name](found[name]))
+    return document

@@ -1,10 +1,12 @@
 """What one answer tells, gathered from its body or from its events as they come."""
 
 import math
+from contextlib import suppress
 
 import msgspec
 
 from exporter.sources.proxy.documents import (
+    NOT_JSON,
     Block,
     Choice,
     Delta,
@@ -101,10 +103,9 @@ class Findings(msgspec.Struct, eq=False, gc=False):
         if self.images is not None:
             return
         output = document.output
-        if document.data:
-            self.images = float(len(decode_list(document.data)))
-        elif isinstance(output, Output) and output.results:
-            self.images = float(len(output.results))
+        made = document.data or (output.results if isinstance(output, Output) else b"")
+        with suppress(*NOT_JSON):  # What is no list is not counted.
+            self.images = float(len(decode_list(made)))
 
     def _take_error(self, document: Document) -> None:
         error = document.error

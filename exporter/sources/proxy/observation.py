@@ -9,7 +9,7 @@ import msgspec
 from exporter.formats.values import LONGEST_NAME
 from exporter.record import CLIENT_ABORTED, STREAM_ABORTED, Kind, Record
 from exporter.sources.proxy.apis import Asked, asked
-from exporter.sources.proxy.documents import NOT_JSON, decode_answer
+from exporter.sources.proxy.documents import NOT_JSON, Document, decode_answer, decode_fitting
 from exporter.sources.proxy.event_stream import EVENT_STREAM, EventStream, end_of_event
 from exporter.sources.proxy.findings import Findings
 from exporter.sources.proxy.known_event import KnownEvent, known_event
@@ -195,10 +195,10 @@ class Observation(msgspec.Struct, eq=False):
             self.findings.is_final = True
             return
         try:
-            self.findings.take(decode_answer(event))
+            document = decode_answer(event)
         except NOT_JSON:
-            self.unparsed += 1
-            return
+            document = self._fitting(event)
+        self.findings.take(document)
         if self._first_output_s is None and self.findings.has_output:
             self._first_output_s = elapsed_s
 
@@ -213,13 +213,22 @@ class Observation(msgspec.Struct, eq=False):
         return self._record(ending, elapsed_s)
 
     def _take_body(self) -> None:
+        body = b"".join(self._parts)
         try:
-            document = decode_answer(b"".join(self._parts))
-            self.findings.take(document)
-            if self.asked.api.operation == "image_generation" and self._succeeded:
-                self.findings.count_images(document)
+            document = decode_answer(body)
         except NOT_JSON:
-            self.unparsed += 1
+            document = self._fitting(body)
+        self.findings.take(document)
+        if self.asked.api.operation == "image_generation" and self._succeeded:
+            self.findings.count_images(document)
+
+    def _fitting(self, data: bytes) -> Document:
+        """What can be looked into of an event or a body that is not what it should be."""
+        self.unparsed += 1
+        try:
+            return decode_fitting(data)
+        except NOT_JSON:
+            return Document()
 
     def _record(self, ending: Ending, elapsed_s: float) -> Record:
         found, wanted = self.findings, self.asked

@@ -392,6 +392,18 @@ def test_path_classes_are_few() -> None:
             {"images": 1.0},
         ),
         (
+            f"{AIGC}/text2image/image-synthesis",
+            {"model": "wanx"},
+            {"output": {"results": [{"url": "x"}, {"url": "y"}]}},
+            {"images": 2.0},
+        ),
+        (
+            f"{AIGC}/image2image/image-synthesis",
+            {"model": "wanx"},
+            {"output": {"results": {"url": "x"}}, "usage": {"input_tokens": 4}},
+            {"input_tokens": 4.0},
+        ),
+        (
             f"{AIGC}/video-generation/video-synthesis",
             {"model": "wan"},
             {"output": {"task_status": "SUCCEEDED"}, "usage": {"video_duration": 5}},
@@ -532,6 +544,31 @@ def test_an_event_that_is_not_understood_is_counted_and_passed_over(part: bytes)
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
 
 
+ODD: list[dict[str, Any]] = [
+    {"message": ["x"]},
+    {"output": {"choices": "x"}},
+    {"type": 7, "error": False, "item": [1], "code": []},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_no_such_thing_as_elsewhere_loses_nothing_beside_it(odd: Any) -> None:
+    answer = {"model": "m-1", **odd, "usage": USAGE}
+    whole = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
+    whole.take_head(200, b"application/json", b"")
+    whole.take_part(json.dumps(answer).encode(), 0.1)
+    stream = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
+    stream.take_head(200, EVENT_STREAM, b"")
+    event = {**delta(content="x"), **answer}
+    stream.take_part(b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(event).encode(), 0.1)
+    for observation in (whole, stream):
+        record = observation.end("whole", 1.0)
+        assert figures(record) == FIGURES
+        assert (record.kind.response_model, record.kind.error_type) == ("m-1", "")
+        assert observation.unparsed == 1
+    assert record.time_to_first_token == 0.1
+
+
 def test_events_before_a_part_that_does_not_unpack_count() -> None:
     observation = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
     observation.take_head(200, EVENT_STREAM, b"gzip")
@@ -544,13 +581,14 @@ def test_events_before_a_part_that_does_not_unpack_count() -> None:
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
 
 
-def test_a_question_or_an_answer_that_is_not_utf_8_counts_without_what_it_says() -> None:
+def test_a_name_that_is_not_utf_8_is_unknown_and_loses_nothing_beside_it() -> None:
     observation = Observation(Asked(api_of("POST", CHAT)), CALLER, 1 << 20)
     observation.take_request(b'{"model": "\xff"}', b"application/json")
     observation.take_head(200, b"application/json", b"")
     observation.take_part(b'{"model": "\xff", "usage": {"prompt_tokens": 3}}', 0.1)
     record = observation.end("whole", 1.0)
-    assert (record.kind.model, record.kind.error_type, record.input_tokens) == ("", "", None)
+    assert (record.kind.model, record.kind.response_model) == ("", "")
+    assert (record.kind.error_type, record.input_tokens) == ("", 3.0)
 
 
 def test_a_body_beyond_the_limit_is_not_looked_into() -> None:

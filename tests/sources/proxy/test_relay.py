@@ -640,8 +640,9 @@ def test_requests_go_to_the_upstream_of_their_path_or_host(start_proxy: StartPro
     ]
 
 
+@pytest.mark.parametrize("results", [None, [{"url": "x"}], {"video_url": "x"}])
 def test_an_asynchronous_call_counts_once_when_it_is_seen_to_be_done(
-    start_proxy: StartProxy,
+    start_proxy: StartProxy, results: object
 ) -> None:
     states = ["PENDING", "RUNNING", "SUCCEEDED", "SUCCEEDED"]
 
@@ -651,6 +652,7 @@ def test_an_asynchronous_call_counts_once_when_it_is_seen_to_be_done(
         answer: dict[str, object] = {"output": output, "request_id": "r"}
         if state == "SUCCEEDED":
             answer["usage"] = {"video_duration": 5}
+            answer["output"] = {**output, "results": results}
         await answering(json.dumps(answer).encode())(received, wire)
 
     proxy = start_proxy(dashscope)
