@@ -28,6 +28,9 @@ FEW = 1 << 9
 """Bytes of events of which it is tried to know the next ones again; twice as many after each trial
 in vain."""
 
+ALL_INPUT = frozenset({"embeddings", "rerank"})
+"""Operations whose tokens are all input: DashScope tells no more than the total of them."""
+
 _ERROR_TYPE = re.compile(r"[\w.-]{1,64}")
 
 
@@ -249,9 +252,11 @@ class Observation(msgspec.Struct, eq=False):
             caller.attributes,
             "",
         )
-        characters = found.characters
+        characters, input_tokens = found.characters, found.input_tokens
         if operation == "speech" and self._succeeded and characters is None:
             characters = wanted.characters
+        if input_tokens is None and operation in ALL_INPUT and found.output_tokens is None:
+            input_tokens = found.total_tokens
         return Record(
             caller.request_id,
             caller.trace_id,
@@ -259,7 +264,7 @@ class Observation(msgspec.Struct, eq=False):
             caller.started,
             elapsed_s,
             self._first_output_s,
-            found.input_tokens,
+            input_tokens,
             found.output_tokens,
             found.total_tokens,
             found.cached_input_tokens,

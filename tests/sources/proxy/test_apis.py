@@ -367,6 +367,18 @@ def test_path_classes_are_few() -> None:
             {"input_tokens": 8.0, "total_tokens": 8.0},
         ),
         (
+            "/api/v1/services/embeddings/text-embedding/text-embedding",
+            {"model": "text-embedding-v4", "input": {"texts": ["a"]}},
+            {"output": {"embeddings": [{"text_index": 0}]}, "usage": {"total_tokens": 27}},
+            {"input_tokens": 27.0, "total_tokens": 27.0},
+        ),
+        (
+            "/api/v1/services/rerank/text-rerank/text-rerank",
+            {"model": "gte-rerank-v2", "input": {"query": "a", "documents": ["b"]}},
+            {"output": {"results": [{"index": 0}]}, "usage": {"total_tokens": 79}},
+            {"input_tokens": 79.0, "total_tokens": 79.0},
+        ),
+        (
             "/v1/images/generations",
             {"model": "m", "prompt": "a cat", "n": 2},
             {"created": 1, "data": [{"url": "x"}, {"url": "y"}]},
