@@ -20,8 +20,10 @@ HOP_BY_HOP = frozenset(
 OURS_TO_MAKE = HOP_BY_HOP | {
     *(b"host", b"content-length", b"expect", b"x-request-id"),
     *(b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"),
+    b"sec-websocket-extensions",
 }
-"""Headers of a request that are made anew for the upstream."""
+"""Headers of a request that are made anew for the upstream. Of a WebSocket's extensions none is:
+messages that both sides agreed to pack could not be looked into."""
 
 NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
 """Headers of an answer that are made anew for the client, where it has a body."""

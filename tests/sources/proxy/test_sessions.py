@@ -22,7 +22,7 @@ DONE = {
 
 async def realtime(request: web.Request) -> web.WebSocketResponse:
     """Echoes what it gets; tells the usage of an answer for each message."""
-    socket = web.WebSocketResponse(compress=False)
+    socket = web.WebSocketResponse(compress=True)
     await socket.prepare(request)
     async for message in socket:
         if message.type == aiohttp.WSMsgType.BINARY:
@@ -52,7 +52,8 @@ def session(start_proxy: StartProxy, talk: Any) -> Proxied:
     async def run() -> None:
         async with aiohttp.ClientSession() as client:
             url = f"ws://127.0.0.1:{proxy.port}{REALTIME}"
-            async with client.ws_connect(url, headers={"X-Request-Id": "s-1"}) as socket:
+            id_ = {"X-Request-Id": "s-1"}
+            async with client.ws_connect(url, headers=id_, compress=15) as socket:
                 await talk(socket)
 
     try:
