@@ -258,6 +258,8 @@ class Client(Peer):
         request.keep_alive = parser.should_keep_alive()
         if parser.should_upgrade():
             request.is_session = b"websocket" in request.found.get(b"upgrade", b"").lower()
+            # What follows is taken for a session's bytes, even where it is refused.
+            request.keep_alive = request.keep_alive and not request.is_session
         self._waiting.append(request)
         self._wake()
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from exporter.sources.proxy.tunnel import Messages
 from tests.sources.proxy.conftest import Proxied, StartProxy
 from tests.sources.proxy.upstreams import answering
+from tests.web.serving import read_to_end
 
 REALTIME = "/v1/realtime?model=gpt-realtime"
 DONE = {
@@ -78,6 +79,16 @@ def test_messages_go_both_ways_and_usage_is_summed(start_proxy: StartProxy) -> N
     assert (record.kind.operation, record.kind.status_code) == ("realtime", 200)
     assert (record.kind.error_type, record.request_id) == ("", "s-1")
     assert record.kind.model == "gpt-realtime"
+
+
+def test_a_session_that_is_refused_ends_its_connection(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(answering(b"{}", "401 Unauthorized"))
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    with proxy.raw(b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (REALTIME.encode(), upgrade)) as s:
+        got = read_to_end(s)
+    assert got.startswith(b"HTTP/1.1 401 ")
+    assert b"Connection: close\r\n" in got
+    assert proxy.record().kind.status_code == 401
 
 
 def frame(payload: bytes, opcode: int = 1, last: bool = True) -> bytes:
