@@ -20,6 +20,7 @@ class Details(msgspec.Struct, gc=False):
 
     cached_tokens: Number = None
     cache_creation_input_tokens: Number = None
+    cache_write_tokens: Number = None
     reasoning_tokens: Number = None
 
 
@@ -35,6 +36,8 @@ class Usage(msgspec.Struct, gc=False):
     completion_tokens_details: Details | None = None
     input_tokens_details: Details | None = None
     output_tokens_details: Details | None = None
+    input_token_details: Details | None = None
+    output_token_details: Details | None = None
     prompt_cache_hit_tokens: Number = None
     cached_tokens: Number = None
     cache_read_input_tokens: Number = None

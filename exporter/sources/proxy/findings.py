@@ -179,11 +179,17 @@ class Findings(msgspec.Struct, eq=False, gc=False):
             self.output_tokens = usage.output_tokens
         if usage.total_tokens is not None:
             self.total_tokens = usage.total_tokens
-        if (of_input := usage.prompt_tokens_details or usage.input_tokens_details) is not None:
+        of_input = (
+            usage.prompt_tokens_details or usage.input_tokens_details or usage.input_token_details
+        )
+        if of_input is not None:
             self._take_input_details(of_input)
-        if (
-            of_output := usage.completion_tokens_details or usage.output_tokens_details
-        ) is not None:
+        of_output = (
+            usage.completion_tokens_details
+            or usage.output_tokens_details
+            or usage.output_token_details
+        )
+        if of_output is not None:
             self.reasoning_output_tokens = _either(
                 of_output.reasoning_tokens, self.reasoning_output_tokens
             )
@@ -192,9 +198,10 @@ class Findings(msgspec.Struct, eq=False, gc=False):
 
     def _take_input_details(self, details: Details) -> None:
         self.cached_input_tokens = _either(details.cached_tokens, self.cached_input_tokens)
-        self.cache_creation_input_tokens = _either(
-            details.cache_creation_input_tokens, self.cache_creation_input_tokens
-        )
+        if details.cache_creation_input_tokens is not None:
+            self.cache_creation_input_tokens = details.cache_creation_input_tokens
+        elif details.cache_write_tokens is not None:
+            self.cache_creation_input_tokens = details.cache_write_tokens
 
     def _take_rarer(self, usage: Usage) -> None:
         """What few servers say, or not of text."""

@@ -155,6 +155,19 @@ def test_responses_tell_usage_in_their_last_event() -> None:
     assert figures(whole) == FIGURES
 
 
+@pytest.mark.parametrize(("path", "prefix"), [(CHAT, "prompt_tokens"), (RESPONSES, "input_tokens")])
+@pytest.mark.parametrize("name", ["cache_creation_input_tokens", "cache_write_tokens"])
+def test_tokens_that_were_written_to_the_cache_have_several_names(
+    path: str, prefix: str, name: str
+) -> None:
+    usage = {prefix: 100, f"{prefix}_details": {"cached_tokens": 64, name: 16}}
+    assert figures(observed(path, {}, answer={"usage": usage})) == {
+        "input_tokens": 100.0,
+        "cached_input_tokens": 64.0,
+        "cache_creation_input_tokens": 16.0,
+    }
+
+
 @pytest.mark.parametrize(
     ("last", "error_type", "reason"),
     [

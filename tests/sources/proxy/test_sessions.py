@@ -15,10 +15,13 @@ from tests.sources.proxy.upstreams import answering
 from tests.web.serving import read_to_end
 
 REALTIME = "/v1/realtime?model=gpt-realtime"
-DONE = {
-    "type": "response.done",
-    "response": {"status": "completed", "usage": {"input_tokens": 10, "output_tokens": 4}},
+USAGE = {
+    "input_tokens": 10,
+    "output_tokens": 4,
+    "input_token_details": {"cached_tokens": 3, "audio_tokens": 10},
+    "output_token_details": {"reasoning_tokens": 1},
 }
+DONE = {"type": "response.done", "response": {"status": "completed", "usage": USAGE}}
 
 
 async def realtime(request: web.Request) -> web.WebSocketResponse:
@@ -76,6 +79,7 @@ def test_messages_go_both_ways_and_usage_is_summed(start_proxy: StartProxy) -> N
 
     record = session(start_proxy, talk).record()
     assert (record.input_tokens, record.output_tokens) == (20, 8)
+    assert (record.cached_input_tokens, record.reasoning_output_tokens) == (6, 2)
     assert (record.kind.operation, record.kind.status_code) == ("realtime", 200)
     assert (record.kind.error_type, record.request_id) == ("", "s-1")
     assert record.kind.model == "gpt-realtime"
