@@ -30,6 +30,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Write = Callable[..., Awaitable[None]]
 
 
 def record_line(record: Record) -> bytes:
@@ -123,7 +124,7 @@ def watch_aiohttp(app: web.Application, sink: Sink, provider: str = "") -> None:
             body = response.body if isinstance(response.body, bytes | bytearray) else b""
             watch.take_part(bytes(body), last=True)
         else:
-            watch.take_part(b"", last=True)
+            watch.take_part(b"", last=not watch.client_left)
         watch.end()
         return response
 
@@ -133,18 +134,8 @@ def watch_aiohttp(app: web.Application, sink: Sink, provider: str = "") -> None:
             return
         await watch.take_body_of(request)
         watch.take_head(response.status, _raw(response))
-        write, write_eof = response.write, response.write_eof
-
-        async def watched_write(data: bytes) -> None:
-            await write(data)
-            watch.take_part(bytes(data), last=False)
-
-        async def watched_write_eof(data: bytes = b"") -> None:
-            await write_eof(data)
-            watch.take_part(bytes(data), last=True)
-
-        response.write = watched_write  # type: ignore[method-assign,assignment]
-        response.write_eof = watched_write_eof  # type: ignore[method-assign]
+        response.write = watch.writing(response.write, last=False)  # type: ignore[method-assign]
+        response.write_eof = watch.writing(response.write_eof, last=True)  # type: ignore[method-assign]
 
     app.middlewares.append(watch_request)
     app.on_response_prepare.append(prepared)
@@ -235,6 +226,19 @@ class _Watch:
         if data:
             self.step(self._observation.take_part, data, perf_counter() - self._began)
         self._whole = self._whole or last
+
+    def writing(self, write: Write, *, last: bool) -> Write:
+        """Write parts of an aiohttp stream, and see them."""
+
+        async def watched(data: bytes = b"") -> None:
+            try:
+                await write(data)
+            except ConnectionError:  # By default, nothing else tells that the client has left.
+                self.client_left = True
+                raise
+            self.take_part(bytes(data), last=last)
+
+        return watched
 
     def failed(self, error: BaseException) -> None:
         """The application gave up: its server answers for it, or the client has left."""

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, FormData, web
+from aiohttp import ClientResponse, ClientSession, FormData, web
 
 from exporter.formats import builtin
 from exporter.formats.compile import Decoder
@@ -91,9 +91,12 @@ def aiohttp(asked: dict[str, Any], path: str = CHAT) -> list[Record]:
 
 
 def served(
-    gateway: Callable[[web.Request], Awaitable[web.StreamResponse]], path: str, **request: Any
+    gateway: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    path: str,
+    take: Callable[[ClientResponse], Awaitable[bytes]] = ClientResponse.read,
+    **request: Any,
 ) -> tuple[bytes, list[Record]]:
-    """What a client of an aiohttp gateway gets for one request, and its records."""
+    """What a client of an aiohttp gateway takes of the answer to one request, and its records."""
     records: list[Record] = []
 
     async def run() -> bytes:
@@ -107,7 +110,7 @@ def served(
         async with ClientSession() as client:
             headers = {"X-Request-Id": "r-1"}
             async with client.post(url, headers=headers, **request) as answer:
-                body = await answer.read()
+                body = await take(answer)
         await runner.cleanup()
         return body
 
@@ -192,6 +195,29 @@ def test_what_comes_with_the_end_of_an_aiohttp_stream_is_seen() -> None:
     told, (record,) = served(gateway, CHAT, json={"model": "m", "stream": True})
     assert told == b"".join(EVENTS)
     assert (record.kind.error_type, record.output_tokens) == ("", 3)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_client_that_leaves_an_aiohttp_stream_is_named(raises: bool) -> None:
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(EVENTS[0])
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            if raises:
+                raise
+        return response
+
+    async def leave(answer: ClientResponse) -> bytes:
+        part = await answer.content.readany()
+        answer.close()
+        return part
+
+    _, (record,) = served(gateway, CHAT, leave, json={"model": "m", "stream": True})
+    assert (record.kind.status_code, record.kind.error_type) == (200, "client_aborted")
 
 
 def test_a_record_as_a_line_reads_as_the_same_record() -> None:
