@@ -129,9 +129,9 @@ class IngestSource:
         """Whether an `Authorization` header bears the token."""
         scheme, _, given = authorization.partition(" ")
         token = self.settings.token or ""
-        return scheme.lower() == "bearer" and secrets.compare_digest(
-            given.strip().encode(), token.encode()
-        )
+        # What is no UTF-8 comes as halves of surrogate pairs, which are no token, but no error.
+        given_bytes = given.strip().encode("utf-8", "surrogateescape")
+        return scheme.lower() == "bearer" and secrets.compare_digest(given_bytes, token.encode())
 
     def push(self, format: str, body: bytes, idempotency_key: str) -> asyncio.Future[Receipt]:
         """Take a body in; the receipt comes once its requests are committed.

@@ -407,6 +407,7 @@ def test_senders_bear_the_token(open_door: OpenDoor, monkeypatch: pytest.MonkeyP
     door = open_door("{token: {env: PUSH_TOKEN}}")
     assert door.push(a_line()).status == 401
     assert door.push(a_line(), authorization="Bearer other").status == 401
+    assert door.push(a_line(), authorization="Bearer \xff").status == 401
     assert door.push(a_line(), authorization=f"Basic {TOKEN}").status == 401
     assert door.push(a_line(), authorization=f"Bearer {TOKEN}").status == 200
     assert door.requests() == 1
