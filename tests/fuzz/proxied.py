@@ -18,7 +18,7 @@ from exporter.sources.proxy.apis import Api, Asked, api_of
 from exporter.sources.proxy.event_stream import EventStream
 from exporter.sources.proxy.observation import Caller, Observation
 from exporter.sources.proxy.stream_usage import UsageRemover, asking_for_usage
-from exporter.sources.proxy.unpacking import LARGEST_PART, UnpackError, unpacker
+from exporter.sources.proxy.unpacking import UnpackError, unpacker
 from exporter.tally import Tally
 from exporter.vocabulary import INSTRUMENTS
 from tests.fuzz.mutation import PROMPT, cut
@@ -183,10 +183,10 @@ PACKERS: Mapping[bytes, Callable[[bytes], bytes]] = {
 
 def _feed_packed(encoding: bytes, data: bytes) -> None:
     """Only `UnpackError`, and no part unpacks to more than what it may."""
-    unpack = unpacker(encoding)
+    unpack = unpacker(encoding, MOST_BYTES)
     try:
         for part in cut(data, _draw(data)):
-            assert len(unpack(part)) <= LARGEST_PART
+            assert len(unpack(part)) <= MOST_BYTES
     except UnpackError:
         pass
     seen = Observation(Asked(CHAT), CALLER, MOST_BYTES)
@@ -197,7 +197,7 @@ def _feed_packed(encoding: bytes, data: bytes) -> None:
 
 def _packed(encoding: bytes) -> Sequence[bytes]:
     pack = PACKERS[encoding]
-    return [pack(EVENTS), pack(b"\0" * (4 * LARGEST_PART)), pack(EVENTS) + pack(EVENTS)]
+    return [pack(EVENTS), pack(b"\0" * (4 * MOST_BYTES)), pack(EVENTS) + pack(EVENTS)]
 
 
 def _answers() -> Sequence[bytes]:

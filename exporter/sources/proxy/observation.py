@@ -84,8 +84,9 @@ class Observation(msgspec.Struct, eq=False):
         """See the body of the request, whole."""
         if encoding:
             try:
-                body = unpacker(encoding)(body)
+                body = unpacker(encoding, self.most_bytes)(body)
             except UnpackError:
+                self.unparsed += 1
                 return
         self.asked = asked(self.asked.api, body, content_type)
 
@@ -100,7 +101,7 @@ class Observation(msgspec.Struct, eq=False):
         if not encoding:
             return
         try:
-            self._unpack = unpacker(encoding)
+            self._unpack = unpacker(encoding, self.most_bytes)
         except UnpackError:
             self._give_up()
 

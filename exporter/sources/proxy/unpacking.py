@@ -11,9 +11,6 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-LARGEST_PART = 1 << 20
-"""Bytes that one part may unpack to; a part of a few bytes can claim to be gigabytes."""
-
 
 class UnpackError(Exception):
     """The body is not packed as its header says, in a way that is unknown, or absurdly."""
@@ -23,8 +20,11 @@ Unpacker = Callable[[bytes], bytes]
 """What a part of a body, with those before, unpacks to by now; raises UnpackError."""
 
 
-def unpacker(encoding: bytes) -> Unpacker:
+def unpacker(encoding: bytes, most_bytes: int) -> Unpacker:
     """For a `Content-Encoding`; for none, the part itself.
+
+    Args:
+        most_bytes: that one part may unpack to; a few bytes can claim to be gigabytes.
 
     Raises:
         UnpackError: the encoding is unknown.
@@ -35,14 +35,14 @@ def unpacker(encoding: bytes) -> Unpacker:
     make = _UNPACKERS.get(name)
     if make is None:
         raise UnpackError("unknown content encoding")
-    return make()
+    return make(most_bytes)
 
 
-def _of_zlib(window_bits: int) -> Unpacker:
+def _of_zlib(window_bits: int, most_bytes: int) -> Unpacker:
     stream = zlib.decompressobj(window_bits)
 
     def unpack(data: bytes) -> bytes:
-        out = stream.decompress(data, LARGEST_PART)
+        out = stream.decompress(data, most_bytes)
         if stream.unconsumed_tail:
             raise UnpackError("too large")
         return out
@@ -50,38 +50,43 @@ def _of_zlib(window_bits: int) -> Unpacker:
     return _guarded(unpack)
 
 
-def _deflate() -> Unpacker:
+def _gzip(most_bytes: int) -> Unpacker:
+    return _of_zlib(zlib.MAX_WBITS | 16, most_bytes)
+
+
+def _deflate(most_bytes: int) -> Unpacker:
     """With zlib's head as the RFC has it, or without as some servers do."""
     chosen: list[Unpacker] = []
 
     def unpack(data: bytes) -> bytes:
         if not chosen and data:
             has_head = data[0] & 0x0F == 8
-            chosen.append(_of_zlib(zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS))
+            window_bits = zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS
+            chosen.append(_of_zlib(window_bits, most_bytes))
         return chosen[0](data) if chosen else b""
 
     return unpack
 
 
-def _brotli() -> Unpacker:
+def _brotli(most_bytes: int) -> Unpacker:
     stream = brotli.Decompressor()
 
     def unpack(data: bytes) -> bytes:
-        out: bytes = stream.process(data, output_buffer_limit=LARGEST_PART)
-        if len(out) >= LARGEST_PART or not stream.can_accept_more_data():
+        out: bytes = stream.process(data, output_buffer_limit=most_bytes)
+        if len(out) >= most_bytes or not stream.can_accept_more_data():
             raise UnpackError("too large")
         return out
 
     return _guarded(unpack)
 
 
-def _zstd() -> Unpacker:
+def _zstd(most_bytes: int) -> Unpacker:
     stream = zstd.ZstdDecompressor()
 
     def unpack(data: bytes) -> bytes:
         if stream.eof:
             return b""
-        out: bytes = stream.decompress(data, LARGEST_PART)
+        out: bytes = stream.decompress(data, most_bytes)
         if not stream.needs_input and not stream.eof:
             raise UnpackError("too large")
         return out
@@ -99,9 +104,9 @@ def _guarded(unpack: Callable[[bytes], bytes]) -> Unpacker:
     return guarded
 
 
-_UNPACKERS: dict[bytes, Callable[[], Unpacker]] = {
-    b"gzip": lambda: _of_zlib(zlib.MAX_WBITS | 16),
-    b"x-gzip": lambda: _of_zlib(zlib.MAX_WBITS | 16),
+_UNPACKERS: dict[bytes, Callable[[int], Unpacker]] = {
+    b"gzip": _gzip,
+    b"x-gzip": _gzip,
     b"deflate": _deflate,
     b"br": _brotli,
     b"zstd": _zstd,

@@ -1,5 +1,6 @@
 """What the APIs' requests and answers tell, each in its own shape."""
 
+import gzip
 import json
 import time
 import tracemalloc
@@ -604,6 +605,25 @@ def test_events_before_a_part_that_does_not_unpack_count() -> None:
     observation.take_part(b"\xff" * 100, 0.2)
     record = observation.end("cut", 1.0)
     assert (record.input_tokens, observation.unparsed) == (3.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("most_bytes", "model", "found", "unparsed"),
+    [(4 << 20, "m", FIGURES, 0), (1 << 20, "", {}, 2)],
+)
+def test_packed_bodies_are_looked_into_up_to_the_limit(
+    most_bytes: int, model: str, found: dict[str, float], unparsed: int
+) -> None:
+    observation = Observation(Asked(api_of("POST", CHAT)), CALLER, most_bytes)
+    padding = "x" * (2 << 20)
+    question = json.dumps({"padding": padding, "model": "m"}).encode()
+    observation.take_request(gzip.compress(question), b"application/json", b"gzip")
+    observation.take_head(200, b"application/json", b"gzip")
+    answer = json.dumps({"padding": padding, "usage": USAGE}).encode()
+    observation.take_part(gzip.compress(answer), 0.1)
+    record = observation.end("whole", 1.0)
+    assert (record.kind.model, figures(record)) == (model, found)
+    assert observation.unparsed == unparsed
 
 
 def test_a_name_that_is_not_utf_8_is_unknown_and_loses_nothing_beside_it() -> None:
