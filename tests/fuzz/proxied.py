@@ -150,6 +150,7 @@ def _feed_sessions(data: bytes) -> None:
     seen = Observation(Asked(api_of("GET", "/v1/realtime")), CALLER, MOST_BYTES)
     seen.take_session(data[:200].decode("latin-1"))
     for message in data.split(b"\n"):
+        seen.take_opening(message)
         seen.take_message(message)
     _counted(seen.end("cut", 1.0))
 

@@ -155,6 +155,19 @@ class Document(msgspec.Struct, gc=False):
     code: str | int | None = None
 
 
+class Header(msgspec.Struct, gc=False):
+    """What a message of DashScope's is."""
+
+    event: str | None = None
+
+
+class SessionMessage(Document, gc=False):
+    """A message of a WebSocket; at DashScope's `inference`, what it tells is its payload."""
+
+    header: Header | None = None
+    payload: Document | None = None
+
+
 class Request(msgspec.Struct, gc=False):
     """A request's body; `input` is a text at OpenAI and a mapping at DashScope."""
 
@@ -170,6 +183,7 @@ class SpokenInput(msgspec.Struct, gc=False):
 
 
 decode_answer = msgspec.json.Decoder(Document).decode
+decode_message = msgspec.json.Decoder(SessionMessage).decode
 decode_request = msgspec.json.Decoder(Request).decode
 decode_text = msgspec.json.Decoder(str).decode
 decode_spoken_input = msgspec.json.Decoder(SpokenInput).decode

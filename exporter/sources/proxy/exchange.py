@@ -256,7 +256,7 @@ class Exchange:
         self._watch.switched()
         self._request.answer(switching_head(answer))
         if self._connection is not None:
-            await tunnel(self._request, self._connection, self._watch.message)
+            await tunnel(self._request, self._connection, self._watch)
 
     def _answer_for(self, error: UpstreamError) -> None:
         """Answer in the place of an upstream that did not."""

@@ -13,6 +13,7 @@ from exporter.sources.proxy.documents import NOT_JSON, Document, decode_answer, 
 from exporter.sources.proxy.event_stream import EVENT_STREAM, EventStream, end_of_event
 from exporter.sources.proxy.findings import Findings
 from exporter.sources.proxy.known_event import KnownEvent, known_event
+from exporter.sources.proxy.session import Session, model_in
 from exporter.sources.proxy.unpacking import Unpacker, UnpackError, unpacker
 
 CLIENT_CLOSED_REQUEST = 499
@@ -76,6 +77,7 @@ class Observation(msgspec.Struct, eq=False):
     _events: EventStream | None = None
     _parts: list[bytes] = []
     _known: KnownEvent | None = None
+    _session: Session | None = None
     _patience: int = FEW
     _first_output_s: float | None = None
     _succeeded: bool = False
@@ -143,16 +145,17 @@ class Observation(msgspec.Struct, eq=False):
         self._status, self._succeeded = 200, True
         models = parse_qs(query).get("model", [""])
         self.asked = msgspec.structs.replace(self.asked, model=models[0])
+        self._session = Session(self.findings)
+
+    def take_opening(self, message: bytes) -> None:
+        """See the client's first message in a WebSocket; DashScope's names the model."""
+        if model := model_in(message):
+            self.asked = msgspec.structs.replace(self.asked, model=model)
 
     def take_message(self, message: bytes) -> None:
-        """See a message of a WebSocket; each answer in a session tells its own usage."""
-        try:
-            document = decode_answer(message)
-        except NOT_JSON:
-            return  # Sound, and whatever else there is.
-        one = Findings()
-        one.take(document)
-        self.findings.add(one)
+        """See a message of the upstream's in a WebSocket."""
+        if self._session is not None:
+            self._session.take(message)
 
     def take_error(self, status: int, error_type: str) -> None:
         """See that the answer is the proxy's own."""
@@ -214,6 +217,8 @@ class Observation(msgspec.Struct, eq=False):
                 self._take_event(event, elapsed_s)
         elif self._looks and self._parts:
             self._take_body()
+        elif self._session is not None:
+            self._session.end()
         return self._record(ending, elapsed_s)
 
     def _take_body(self) -> None:

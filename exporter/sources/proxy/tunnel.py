@@ -1,11 +1,12 @@
 """WebSockets: bytes both ways, untouched, while a copy of the upstream's is looked into."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from exporter.sources.proxy.errors import UpstreamError
 from exporter.sources.proxy.request import Request
 from exporter.sources.proxy.upstream import Connection
+from exporter.sources.proxy.watch import Watch
 
 LONGEST_MESSAGE = 1 << 20
 """Bytes of a message that is looked into; the usage comes in small ones, sound in large ones."""
@@ -13,22 +14,22 @@ LONGEST_MESSAGE = 1 << 20
 TEXT, CONTINUATION = 1, 0
 
 
-async def tunnel(request: Request, connection: Connection, watch: Callable[[bytes], None]) -> None:
+async def tunnel(request: Request, connection: Connection, watch: Watch) -> None:
     """Carry bytes until one side ends.
 
     Args:
-        watch: is given each text message of the upstream's.
+        watch: sees each text message of the upstream's, and the first one of the client's.
 
     Raises:
         asyncio.CancelledError: the client left first.
     """
-    upward = asyncio.create_task(_pass_up(request, connection))
+    upward = asyncio.create_task(_pass_up(request, connection, watch))
     messages = Messages()
     try:
         while data := await connection.incoming.read():
             request.answer(data)
             for message in messages.feed(data):
-                watch(message)
+                watch.message(message)
             await request.drain()
     except UpstreamError:
         return  # The client sees the same end.
@@ -36,17 +37,21 @@ async def tunnel(request: Request, connection: Connection, watch: Callable[[byte
         upward.cancel()
 
 
-async def _pass_up(request: Request, connection: Connection) -> None:
+async def _pass_up(request: Request, connection: Connection, watch: Watch) -> None:
+    messages: Messages | None = Messages()
     try:
         while data := await request.read():
             connection.write(data)
+            if messages and (opening := next(messages.feed(data), None)) is not None:
+                messages = None
+                watch.opening(opening)
             await connection.drain()
     except (UpstreamError, ConnectionError):
         return  # Who reads the answers learns of it too.
 
 
 class Messages:
-    """The text messages in a stream of frames that are not masked (RFC 6455, section 5.2)."""
+    """The text messages in a stream of frames (RFC 6455, section 5.2)."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -85,7 +90,9 @@ class Messages:
             if len(data) < begin:
                 return None
             size = int.from_bytes(data[2:begin], "big")
-        is_last, opcode = bool(data[0] & 0x80), data[0] & 0x0F
+        is_last, opcode, is_masked = bool(data[0] & 0x80), data[0] & 0x0F, data[1] & 0x80
+        if is_masked:
+            begin += 4
         if size > LONGEST_MESSAGE:
             self._skip = max(0, begin + size - len(data))
             del data[: begin + size]
@@ -93,5 +100,14 @@ class Messages:
         if len(data) < begin + size:
             return None
         payload = bytes(data[begin : begin + size])
+        if is_masked:
+            payload = _unmasked(payload, bytes(data[begin - 4 : begin]))
         del data[: begin + size]
         return is_last, opcode, payload
+
+
+def _unmasked(payload: bytes, mask: bytes) -> bytes:
+    """What a client has masked (section 5.3); as one number, for byte by byte takes far longer."""
+    size = len(payload)
+    whole_mask = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(whole_mask)).to_bytes(size)

@@ -169,8 +169,12 @@ class Watch:
         """An answer has gone through at once: there is time to look at it in the end."""
         self._unseen = answer, data
 
+    def opening(self, data: bytes) -> None:
+        """The client's first message in a WebSocket is on its way."""
+        self._count(self._observation.take_opening, data)
+
     def message(self, data: bytes) -> None:
-        """A message of a WebSocket is on its way."""
+        """A message of the upstream's in a WebSocket is on its way."""
         self._count(self._observation.take_message, data)
 
     def switched(self) -> None:

@@ -4,9 +4,13 @@ import asyncio
 import json
 import time
 import tracemalloc
+from functools import partial
+from itertools import cycle
+from operator import xor
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from exporter.sources.proxy.tunnel import Messages
@@ -14,7 +18,7 @@ from tests.sources.proxy.conftest import Proxied, StartProxy
 from tests.sources.proxy.upstreams import answering
 from tests.web.serving import read_to_end
 
-REALTIME = "/v1/realtime?model=gpt-realtime"
+REALTIME, INFERENCE = "/v1/realtime?model=gpt-realtime", "/api-ws/v1/inference"
 USAGE = {
     "input_tokens": 10,
     "output_tokens": 4,
@@ -22,6 +26,19 @@ USAGE = {
     "output_token_details": {"reasoning_tokens": 1},
 }
 DONE = {"type": "response.done", "response": {"status": "completed", "usage": USAGE}}
+
+
+RUN_TASK = {
+    "header": {"action": "run-task", "task_id": "t", "streaming": "duplex"},
+    "payload": {"task_group": "audio", "model": "cosyvoice-v3-flash", "input": {}},
+}
+EVENTS: list[tuple[str, Any]] = [
+    ("task-started", {}),
+    ("result-generated", {"output": {"sentence": {"words": []}}, "usage": None}),
+    ("result-generated", {"output": {}, "usage": {"characters": 5, "duration": 2}}),
+    ("result-generated", {"output": {}, "usage": {"characters": 9, "duration": 3}}),
+    ("task-finished", {"output": {}, "usage": None}),
+]
 
 
 async def realtime(request: web.Request) -> web.WebSocketResponse:
@@ -37,13 +54,25 @@ async def realtime(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-def session(start_proxy: StartProxy, talk: Any) -> Proxied:
+async def inference(request: web.Request) -> web.WebSocketResponse:
+    """Tells of each task, again and again, what it came to so far."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        if message.type == aiohttp.WSMsgType.TEXT:
+            for event, payload in EVENTS:
+                await socket.send_json({"header": {"event": event}, "payload": payload})
+    return socket
+
+
+def session(start_proxy: StartProxy, talk: Any, target: str = REALTIME) -> Proxied:
     """A proxy before a real WebSocket server, after `talk` with it."""
     first = start_proxy(answering(b""))
 
     async def listen() -> tuple[web.AppRunner, int]:
         app = web.Application()
         app.router.add_get("/v1/realtime", realtime)
+        app.router.add_get(INFERENCE, inference)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -55,7 +84,7 @@ def session(start_proxy: StartProxy, talk: Any) -> Proxied:
 
     async def run() -> None:
         async with aiohttp.ClientSession() as client:
-            url = f"ws://127.0.0.1:{proxy.port}{REALTIME}"
+            url = f"ws://127.0.0.1:{proxy.port}{target}"
             id_ = {"X-Request-Id": "s-1"}
             async with client.ws_connect(url, headers=id_, compress=15) as socket:
                 await talk(socket)
@@ -85,6 +114,22 @@ def test_messages_go_both_ways_and_usage_is_summed(start_proxy: StartProxy) -> N
     assert record.kind.model == "gpt-realtime"
 
 
+def test_the_tasks_of_a_session_are_summed_each_by_its_last_figures(
+    start_proxy: StartProxy,
+) -> None:
+    async def talk(socket: aiohttp.ClientWebSocketResponse) -> None:
+        await socket.send_bytes(bytes(range(256)))
+        for _ in range(2):
+            await socket.send_json(RUN_TASK)
+            for event, _payload in EVENTS:
+                assert (await socket.receive_json())["header"]["event"] == event
+
+    record = session(start_proxy, talk, INFERENCE).record()
+    assert (record.characters, record.seconds) == (18, 6)
+    assert (record.kind.provider, record.kind.operation) == ("dashscope", "realtime")
+    assert record.kind.model == "cosyvoice-v3-flash"
+
+
 def test_a_session_that_is_refused_ends_its_connection(start_proxy: StartProxy) -> None:
     proxy = start_proxy(answering(b"{}", "401 Unauthorized"))
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -95,32 +140,37 @@ def test_a_session_that_is_refused_ends_its_connection(start_proxy: StartProxy) 
     assert proxy.record().kind.status_code == 401
 
 
-def frame(payload: bytes, opcode: int = 1, last: bool = True) -> bytes:
-    size = len(payload)
+def frame(payload: bytes, opcode: int = 1, last: bool = True, mask: bytes = b"") -> bytes:
+    size, is_masked = len(payload), 0x80 if mask else 0
     if size < 126:
-        length = bytes([size])
+        length = bytes([is_masked | size])
     elif size < 1 << 16:
-        length = bytes([126]) + size.to_bytes(2, "big")
+        length = bytes([is_masked | 126]) + size.to_bytes(2, "big")
     else:
-        length = bytes([127]) + size.to_bytes(8, "big")
+        length = bytes([is_masked | 127]) + size.to_bytes(8, "big")
+    if mask:
+        payload = mask + bytes(map(xor, payload, cycle(mask)))
     return bytes([opcode | 0x80 * last]) + length + payload
 
 
-def test_text_messages_are_found_in_frames_cut_anywhere() -> None:
+@pytest.mark.parametrize("mask", [b"", b"\x01\xff\x00\x80"])
+def test_text_messages_are_found_in_frames_cut_anywhere(mask: bytes) -> None:
+    framed = partial(frame, mask=mask)
     long = json.dumps({"x": "y" * 70_000}).encode()
     stream = b"".join(
         [
-            frame(b"one"),
-            frame(b"\x00" * 300, opcode=2),
-            frame(b"tw", last=False),
-            frame(b"ping", opcode=9),
-            frame(b"o", opcode=0),
-            frame(long),
-            frame(b"s" * 3_000_000, opcode=2),
-            frame(b"three"),
+            framed(b"one"),
+            framed(b"\x00" * 300, opcode=2),
+            framed(b"tw", last=False),
+            framed(b"ping", opcode=9),
+            framed(b"o", opcode=0),
+            framed(long),
+            framed(b"s" * 3_000_000, opcode=2),
+            framed(b""),
+            framed(b"three"),
         ]
     )
-    expected = [b"one", b"two", long, b"three"]
+    expected = [b"one", b"two", long, b"", b"three"]
     for step in (1_000_003, 4099, len(stream)):
         messages = Messages()
         parts = [stream[start : start + step] for start in range(0, len(stream), step)]
