@@ -115,6 +115,16 @@ def test_a_range_of_time_may_be_relative_or_absolute_and_in_either_zone(
     ]
 
 
+def test_a_range_with_neither_end_is_all_that_is_kept(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(2))
+    page = open_page("/requests")
+    page.locator("[name=range]").select_option("custom")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+
 def test_a_link_from_grafana_with_unix_milliseconds_is_understood(
     log: Logging, open_page: OpenPage
 ) -> None:
@@ -150,6 +160,46 @@ def test_live_shows_what_arrives(log: Logging, open_page: OpenPage) -> None:
     log.write(a_request("just now", NOON + 5, attributes=("", "")))
     expect(page.locator("tbody td.id").first).to_have_text("just now", timeout=8000)
     assert query(page)["live"] == ["1"]
+
+
+@pytest.fixture
+def half_typed(log: Logging, open_page: OpenPage) -> Page:
+    """125 requests were searched for, and another filter is typed."""
+    log.write(*some(250))
+    page = open_page("/requests?range=all&model=qwen")
+    page.locator("[name=model]").fill("qw")
+    return page
+
+
+def test_older_goes_on_with_what_was_searched_for(half_typed: Page) -> None:
+    half_typed.locator("#older").click()
+    expect(half_typed.locator("tbody tr")).to_have_count(25)
+    assert shown(half_typed) == named(*range(200, 250, 2))
+    expect(half_typed.locator("[name=model]")).to_have_value("qwen")
+
+
+def test_counted_is_what_was_searched_for(half_typed: Page) -> None:
+    half_typed.get_by_role("button", name="Count all").click()
+    expect(half_typed.locator("#summary")).to_have_text("125 requests in all")
+
+
+def test_an_export_has_what_was_searched_for(half_typed: Page, tmp_path: Path) -> None:
+    half_typed.locator("#export summary").click()
+    with half_typed.expect_download() as download:
+        half_typed.get_by_role("link", name="CSV").click()
+    download.value.save_as(tmp_path / "csv")
+    with (tmp_path / "csv").open(newline="") as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["qwen"] * 125
+
+
+def test_live_goes_on_while_somebody_types(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(2))
+    page = open_page("/requests?range=all&live=1")
+    page.locator("[name=status]").fill("4")
+    log.write(a_request("just now", NOON + 5, attributes=("", "")))
+    expect(page.locator("tbody td.id").first).to_have_text("just now", timeout=8000)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.locator("[name=status]")).to_have_value("4")
 
 
 def test_details_are_told_as_a_list_and_as_json(log: Logging, open_page: OpenPage) -> None:

@@ -50,12 +50,16 @@ export function showCustomRange() {
   }
 }
 
+function rangeOf(address) {
+  if (address.has("from") || address.has("to")) return "custom";
+  const range = address.get("range");
+  return range === "all" || Object.hasOwn(RANGES, range) ? range : "1h";
+}
+
 export function fillForm(address) {
   form.reset();
   form.elements.tz.value = address.get("tz") === "local" ? "local" : "utc";
-  const isAbsolute = address.has("from") || address.has("to");
-  const range = address.get("range");
-  form.elements.range.value = isAbsolute ? "custom" : range === "all" || Object.hasOwn(RANGES, range) ? range : "1h";
+  form.elements.range.value = rangeOf(address);
   form.elements.from.value = toInput(address.get("from"));
   form.elements.to.value = toInput(address.get("to"));
   for (const name of lists) form.elements[name].value = address.getAll(name).join(", ");
@@ -68,21 +72,15 @@ export function fillForm(address) {
   showCustomRange();
 }
 
-function matching() {
-  const found = new URLSearchParams();
-  for (const name of lists) for (const value of values(name)) found.append(name, value);
-  for (const name of SINGLE) if (form.elements[name].value) found.set(name, form.elements[name].value.trim());
-  return found;
-}
-
-// What the page's address says; relative ranges stay relative.
+// The page's address for what the form says; relative ranges stay relative.
 export function toAddress() {
-  const address = matching();
+  const address = new URLSearchParams();
+  for (const name of lists) for (const value of values(name)) address.append(name, value);
+  for (const name of SINGLE) if (form.elements[name].value) address.set(name, form.elements[name].value.trim());
   const range = form.elements.range.value;
-  if (range !== "custom") address.set("range", range);
-  for (const name of range === "custom" ? ["from", "to"] : []) {
-    if (fromInput(name)) address.set(name, fromInput(name));
-  }
+  const ends = range === "custom" ? ["from", "to"].filter(fromInput) : [];
+  for (const name of ends) address.set(name, fromInput(name));
+  if (!ends.length) address.set("range", range === "custom" ? "all" : range);
   const columns = [...form.elements.columns].filter((box) => box.checked).map((box) => box.value).join(",");
   if (columns !== USUAL.join(",")) address.set("columns", columns);
   if (isLocal()) address.set("tz", "local");
@@ -90,27 +88,28 @@ export function toAddress() {
   return address;
 }
 
-// What the API is asked: ranges are absolute.
-export function toQuery() {
-  const query = matching();
-  const range = form.elements.range.value;
-  if (range === "custom") {
-    for (const name of ["from", "to"]) if (fromInput(name)) query.set(name, fromInput(name));
-  } else if (range !== "all") {
+// What the API is asked for an address: ranges are absolute.
+export function toQuery(address) {
+  const query = new URLSearchParams();
+  for (const name of [...lists, ...SINGLE, "from", "to"]) {
+    for (const value of address.getAll(name)) if (value) query.append(name, value);
+  }
+  const range = rangeOf(address);
+  if (Object.hasOwn(RANGES, range)) {
     const now = Date.now();
     query.set("from", new Date(now - RANGES[range] * 1000).toISOString());
-    if (!isLive()) query.set("to", new Date(now).toISOString());
+    if (address.get("live") !== "1") query.set("to", new Date(now).toISOString());
   }
   return query;
 }
 
 // The address of just what is shown now, for somebody else.
-export function toLink() {
-  const address = toAddress();
-  const query = toQuery();
-  address.delete("range");
-  address.delete("live");
-  for (const name of ["from", "to"]) if (query.has(name)) address.set(name, query.get(name));
-  if (!address.has("from") && !address.has("to")) address.set("range", "all");
-  return address;
+export function toLink(address) {
+  const link = new URLSearchParams(address);
+  link.delete("live");
+  const query = toQuery(link);
+  link.delete("range");
+  for (const name of ["from", "to"]) if (query.has(name)) link.set(name, query.get(name));
+  if (!link.has("from") && !link.has("to")) link.set("range", "all");
+  return link;
 }

@@ -1,4 +1,5 @@
-// The page: asks the API for what the address says, and shows it.
+// The page: asks the API for what the address says, and shows it. What is typed counts once it is
+// searched for.
 
 import * as filters from "./filters.js";
 import * as panel from "./panel.js";
@@ -26,12 +27,9 @@ async function ask(path, signal) {
 }
 
 async function load() {
-  const query = filters.toQuery();
+  const query = filters.toQuery(address);
   query.set("limit", LIMIT);
-  if (address.has("cursor")) {
-    query.set("cursor", address.get("cursor"));
-    for (const name of ["from", "to"]) if (address.has(name)) query.set(name, address.get(name));
-  }
+  if (address.has("cursor")) query.set("cursor", address.get("cursor"));
   get("table").setAttribute("aria-busy", "true");
   if (!requests.length) get("summary").textContent = "Searching …";
   asking?.abort();
@@ -99,7 +97,14 @@ function go(to, { replace = false } = {}) {
 
 function search() {
   go(filters.toAddress());
+  show();
+}
+
+// Ask for what the address says; what was shown before has nothing to go on with.
+function show() {
   requests = [];
+  next = null;
+  get("older").hidden = true;
   panel.hide();
   load();
 }
@@ -135,7 +140,7 @@ function closePanel() {
 
 // Only when asked for: to count 14 days takes longer than to show a page of them.
 async function countAll() {
-  const query = filters.toQuery();
+  const query = filters.toQuery(address);
   for (const name of ["from", "to"]) if (next?.[name]) query.set(name, next[name]);
   query.set("limit", 1);
   get("count").disabled = true;
@@ -176,7 +181,8 @@ async function suggestModels() {
   suggesting = new AbortController();
   const [, before, part] = filters.form.elements.model.value.match(/^(.*,\s+)?(.*)$/);
   const query = new URLSearchParams({ search: part, limit: SUGGESTIONS });
-  for (const [name, value] of filters.toQuery()) if (name === "from" || name === "to") query.set(name, value);
+  const typed = filters.toQuery(filters.toAddress());
+  for (const name of ["from", "to"]) if (typed.has(name)) query.set(name, typed.get(name));
   try {
     const { items } = await ask(`api/v1/models?${query}`, suggesting.signal);
     const named = items.filter((one) => one.model !== null);
@@ -190,7 +196,7 @@ async function suggestModels() {
 
 function prepareExports() {
   for (const link of get("export").querySelectorAll("a")) {
-    const query = filters.toQuery();
+    const query = filters.toQuery(address);
     query.set("format", link.dataset.format);
     if (get("fields").value === "shown") for (const name of table.shownFields()) query.append("column", name);
     link.href = `api/v1/requests/export?${query}`;
@@ -198,8 +204,8 @@ function prepareExports() {
 }
 
 async function older() {
-  const to = filters.toAddress();
-  to.delete("live");
+  const to = new URLSearchParams(address);
+  for (const name of ["live", "request", "details"]) to.delete(name);
   for (const [name, value] of Object.entries(next)) if (value) to.set(name, value);
   go(to);
   filters.fillForm(address);
@@ -218,10 +224,8 @@ function keep(name, value) {
 function follow() {
   address = new URLSearchParams(location.search);
   filters.fillForm(address);
-  requests = [];
-  panel.hide();
   panel.choose(address.get("details") === "json" ? "json" : "list");
-  load();
+  show();
   if (address.has("request")) openRequest(address.get("request"), { isNew: false });
 }
 
@@ -263,7 +267,7 @@ for (const name of ["list", "json"]) {
   });
 }
 get("link").addEventListener("click", (event) => {
-  panel.copy(event.currentTarget, `${location.origin}${location.pathname}?${filters.toLink()}`);
+  panel.copy(event.currentTarget, `${location.origin}${location.pathname}?${filters.toLink(address)}`);
 });
 get("error").lastElementChild.addEventListener("click", load);
 get("older").addEventListener("click", older);
