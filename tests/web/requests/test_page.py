@@ -152,6 +152,49 @@ def test_paging_shows_each_request_once_while_others_arrive(
     expect(page.locator("tbody td.id").first).to_have_text("new")
 
 
+@pytest.mark.parametrize("chosen", ["1h", "24h", "all"])
+def test_newest_goes_back_to_the_range_and_shows_what_came_meanwhile(
+    log: Logging, open_page: OpenPage, chosen: str
+) -> None:
+    log.write(*some(250))
+    page = open_page(f"/requests?range={chosen}&model=qwen")
+    page.clock.set_fixed_time("2026-11-23T12:00:10Z")
+    page.reload()
+    page.locator("#older").click()
+    expect(page.locator("tbody tr")).to_have_count(25)
+    log.write(a_request("new", NOON + 60, model="qwen", attributes=("", "")))
+    page.clock.set_fixed_time("2026-11-23T12:01:10Z")
+    page.get_by_role("button", name="Newest").click()
+    expect(page.locator("tbody td.id").first).to_have_text("new")
+    expect(page.locator("[name=range]")).to_have_value(chosen)
+    assert query(page) == {"range": [chosen], "model": ["qwen"]}
+
+
+def test_newest_goes_back_to_the_last_hour_where_no_range_was_chosen(
+    log: Logging, open_page: OpenPage
+) -> None:
+    log.write(*some(150))
+    page = open_page("/requests")
+    page.clock.set_fixed_time("2026-11-23T12:00:10Z")
+    page.reload()
+    for _ in range(2):
+        page.locator("#older").click()
+        expect(page.locator("tbody tr")).to_have_count(50)
+        page.get_by_role("button", name="Newest").click()
+        expect(page.locator("tbody tr")).to_have_count(100)
+        assert query(page) == {"range": ["1h"]}
+
+
+def test_newest_keeps_times_that_were_chosen(log: Logging, open_page: OpenPage) -> None:
+    log.write(*some(250))
+    page = open_page("/requests?from=2026-11-23T11:00:00Z&to=2026-11-23T11:59:00Z")
+    page.locator("#older").click()
+    expect(page.locator("tbody tr")).to_have_count(90)
+    page.get_by_role("button", name="Newest").click()
+    expect(page.locator("tbody tr")).to_have_count(100)
+    assert query(page) == {"from": ["2026-11-23T11:00:00Z"], "to": ["2026-11-23T11:59:00Z"]}
+
+
 def test_live_shows_what_arrives(log: Logging, open_page: OpenPage) -> None:
     log.write(*some(2))
     page = open_page()

@@ -50,7 +50,8 @@ export function showCustomRange() {
   }
 }
 
-function rangeOf(address) {
+// Where there are from and to, they count; a range beside them is what "Newest" goes back to.
+export function rangeOf(address) {
   if (address.has("from") || address.has("to")) return "custom";
   const range = address.get("range");
   return range === "all" || Object.hasOwn(RANGES, range) ? range : "1h";

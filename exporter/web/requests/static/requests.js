@@ -100,6 +100,15 @@ function search() {
   show();
 }
 
+function newest() {
+  const to = new URLSearchParams(address);
+  const pinned = to.has("range") ? ["from", "to"] : [];
+  for (const name of ["cursor", "request", "details", ...pinned]) to.delete(name);
+  go(to);
+  filters.fillForm(to);
+  show();
+}
+
 // Ask for what the address says; what was shown before has nothing to go on with.
 function show() {
   requests = [];
@@ -206,6 +215,8 @@ function prepareExports() {
 async function older() {
   const to = new URLSearchParams(address);
   for (const name of ["live", "request", "details"]) to.delete(name);
+  const range = filters.rangeOf(to);
+  if (range !== "custom") to.set("range", range);
   for (const [name, value] of Object.entries(next)) if (value) to.set(name, value);
   go(to);
   filters.fillForm(address);
@@ -271,7 +282,7 @@ get("link").addEventListener("click", (event) => {
 });
 get("error").lastElementChild.addEventListener("click", load);
 get("older").addEventListener("click", older);
-get("newest").addEventListener("click", search);
+get("newest").addEventListener("click", newest);
 get("close").addEventListener("click", closePanel);
 get("next").addEventListener("click", () => step(1));
 get("previous").addEventListener("click", () => step(-1));
