@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -81,6 +82,24 @@ def test_a_field_filters_and_stands_in_the_address(
     assert page.locator(f"[name='{field}']").input_value() == text
     page.go_back()
     expect(page.locator("tbody tr")).to_have_count(8)
+
+
+@pytest.mark.parametrize("text", ["429, 503", "429,503"])
+def test_several_statuses_need_no_space_between_them(
+    log: Logging, open_page: OpenPage, text: str
+) -> None:
+    log.write(*some(8))
+    page = open_page()
+    page.locator("[name=status]").fill(text)
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("tbody tr")).to_have_count(4)
+    assert query(page)["status"] == ["429", "503"]
+
+
+@pytest.mark.parametrize("name", ["model", "status", "provider", "source", "attribute.team"])
+def test_a_field_says_how_it_takes_several_values(open_page: OpenPage, name: str) -> None:
+    field = open_page().locator(f"[name='{name}']")
+    expect(field).to_have_attribute("title", re.compile("a comma and a space between"))
 
 
 def test_streamed_requests_are_chosen_from_a_list(log: Logging, open_page: OpenPage) -> None:

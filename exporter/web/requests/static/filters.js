@@ -12,7 +12,7 @@ export const form = document.getElementById("filters");
 export const attributes = document.querySelector("meta[name=attributes]").content.split(",").filter(Boolean);
 const lists = [...LISTS, ...attributes.map((name) => `attribute.${name}`)];
 
-export function addAttributeFields() {
+export function prepareFields() {
   for (const name of attributes) {
     const label = document.createElement("label");
     const input = document.createElement("input");
@@ -21,13 +21,15 @@ export function addAttributeFields() {
     label.append(name, " ", input);
     document.querySelector("#more .fields").append(label);
   }
+  for (const name of lists) form.elements[name].title = "Several values with a comma and a space between them";
 }
 
 export const isLocal = () => form.elements.tz.value === "local";
 export const isLive = () => form.elements.live.checked;
 
-// Several values of one field stand with a comma and a space between them.
-const values = (name) => form.elements[name].value.split(/,\s+/).filter(Boolean);
+// Several values of one field stand with a comma and a space between them. A status has no comma in it,
+// so that the space may be missing.
+const values = (name) => form.elements[name].value.split(name === "status" ? /,\s*/ : /,\s+/).filter(Boolean);
 
 function toInput(instant) {
   if (!instant) return "";

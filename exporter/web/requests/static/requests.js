@@ -247,7 +247,7 @@ function closeMenus(inside) {
 const canRefresh = () => filters.isLive() && !document.hidden && !address.has("cursor")
   && scrollY < 80 && get("panel").hidden;
 
-filters.addAttributeFields();
+filters.prepareFields();
 table.addChoices(filters.USUAL);
 filters.form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
 filters.form.elements.tz.addEventListener("change", () => {
