@@ -327,6 +327,25 @@ def test_the_form_of_the_details_is_in_the_address(log: Logging, open_page: Open
     assert "details" not in query(page)
 
 
+@pytest.mark.parametrize("key", ["2026-11-01:0", "id-1"])
+def test_a_link_to_a_request_that_is_not_kept_says_so(
+    log: Logging, open_page: OpenPage, key: str
+) -> None:
+    log.write(*some(3))
+    page = open_page(f"/requests?range=all&request={key}")
+    panel = page.locator("#panel")
+    expect(panel.get_by_role("alert")).to_contain_text("No request that is kept")
+    expect(panel.get_by_role("tab")).to_have_count(0)
+    assert shown(page) == named(0, 1, 2)
+    assert query(page)["request"] == [key]
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    assert "request" not in query(page)
+    page.get_by_role("button", name="Details").first.click()
+    expect(panel).to_contain_text("id-0")
+    expect(panel.get_by_role("alert")).to_have_count(0)
+
+
 def test_the_keyboard_goes_on_to_the_next_page(log: Logging, open_page: OpenPage) -> None:
     log.write(*some(102))
     page = open_page()

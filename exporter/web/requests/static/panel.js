@@ -1,9 +1,11 @@
-// The side panel: all of one request, as a list or as JSON.
+// The side panel: all of one request, as a list or as JSON, or why there is none.
 
 import { label, reading } from "./fields.js";
 import { element, visible } from "./text.js";
 
 const panel = document.getElementById("panel");
+const details = document.getElementById("details");
+const missing = document.getElementById("missing");
 const list = document.getElementById("list");
 const json = document.getElementById("json");
 let shown = null;
@@ -20,8 +22,22 @@ export function show(request) {
   }
   json.textContent = JSON.stringify(request, null, 2).split("\n").map(visible).join("\n");
   document.getElementById("api").href = `api/v1/requests/${encodeURIComponent(request.key)}`;
+  open({ isMissing: false });
+}
+
+export function showMissing(reason) {
+  shown = null;
+  missing.textContent = reason;
+  open({ isMissing: true });
+}
+
+function open({ isMissing }) {
+  details.hidden = isMissing;
+  missing.hidden = !isMissing;
   panel.hidden = false;
 }
+
+export const isOpen = () => !panel.hidden;
 
 export function hide() {
   shown = null;

@@ -123,18 +123,21 @@ async function openRequest(key, { isNew = true } = {}) {
     const to = new URLSearchParams(address);
     to.set("request", key);
     if (panel.form() === "json") to.set("details", "json");
-    go(to, { replace: panel.current() !== null });
+    go(to, { replace: panel.isOpen() });
   }
-  let request = requests.find((one) => one.key === key);
   try {
-    request ??= await (await fetch(`api/v1/requests/${encodeURIComponent(key)}`)).json();
-  } catch {
-    request = null;
+    panel.show(requests.find((one) => one.key === key) ?? await askFor(key));
+  } catch (error) {
+    panel.showMissing(error.message);
   }
-  if (request?.key !== key) return closePanel();
-  panel.show(request);
   get("panel-title").focus();
   mark();
+}
+
+async function askFor(key) {
+  const request = await ask(`api/v1/requests/${encodeURIComponent(key)}`);
+  if (request.key !== key) throw new Error("No request that is kept has this key."); // It is an id.
+  return request;
 }
 
 function closePanel() {
@@ -245,7 +248,7 @@ function closeMenus(inside) {
 }
 
 const canRefresh = () => filters.isLive() && !document.hidden && !address.has("cursor")
-  && scrollY < 80 && get("panel").hidden;
+  && scrollY < 80 && !panel.isOpen();
 
 filters.prepareFields();
 table.addChoices(filters.USUAL);
@@ -291,7 +294,7 @@ addEventListener("click", (event) => closeMenus(event.target));
 addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeMenus(null);
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && panel.current()) closePanel();
+  if (event.key === "Escape" && panel.isOpen()) closePanel();
   if (event.key === "j" || (event.key === "ArrowDown" && panel.current())) step(1);
   if (event.key === "k" || (event.key === "ArrowUp" && panel.current())) step(-1);
 });
