@@ -263,6 +263,11 @@ def test_the_greeting_says_what_to_open() -> None:
     assert ".run/gateway.jsonl" in text
 
 
+@pytest.mark.parametrize("everywhere", [":9478", "0.0.0.0:9478", "[::]:9478"])
+def test_the_greeting_names_an_address_that_can_be_opened(everywhere: str) -> None:
+    assert "http://localhost:9478/requests " in greeting(Path(".run"), everywhere)
+
+
 @contextmanager
 def written(log: Path, rate: float) -> Iterator[threading.Thread]:
     """A thread that writes traffic to a log; it has been told to stop when the block ends."""

@@ -22,12 +22,20 @@ def configuration(directory: Path) -> str:
 
 def greeting(directory: Path, listen_address: str) -> str:
     """What somebody who has just started the demo wants to know."""
+    address = _openable(listen_address)
     return f"""\
 A made-up gateway writes {directory / LOG_NAME}, and this counts its requests.
 
-  http://{listen_address}/           what there is
-  http://{listen_address}/requests   each request, to search
-  http://{listen_address}/metrics    the series, for Prometheus to scrape
+  http://{address}/           what there is
+  http://{address}/requests   each request, to search
+  http://{address}/metrics    the series, for Prometheus to scrape
 
 Next, your own gateway: README.md has the ten lines of configuration. Ctrl-C ends both.
 """
+
+
+def _openable(listen_address: str) -> str:
+    """The address to open in a browser; where all are listened at, this machine's."""
+    host, _, port = listen_address.rpartition(":")
+    is_every = not host.strip("[:0.]")  # As 0.0.0.0 and [::] are.
+    return f"localhost:{port}" if is_every else listen_address
