@@ -303,6 +303,24 @@ def test_b7_a_deleted_file_is_let_go_of_when_nothing_is_read_for_long(
     assert tail.poll() == []
 
 
+def test_b7_a_deleted_file_that_was_let_go_of_goes_on_where_it_was_when_it_is_put_back(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    tail, log = running_tail, tmp_path / "app.log"
+    tail.set("app.log*")
+    append(log, lines(1, 3))
+    tail.poll()
+    append(log, lines(4, 5))
+    backup = log.read_bytes()
+    log.unlink()
+    for _ in range(3):
+        tail.time.now += 1900
+        assert list(tail.source.read(0)) == []
+    assert tail.metric("open_files") == 0
+    (tmp_path / "app.log.1").write_bytes(backup)
+    assert tail.poll() == lines(4, 5)
+
+
 def test_b7_a_deleted_file_that_is_being_read_is_kept(running_tail: Tail, tmp_path: Path) -> None:
     tail = running_tail
     tail.set(max_line_bytes=4096)
