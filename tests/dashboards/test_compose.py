@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 import exporter
+from exporter.daemon import DRAIN_MARGIN_S, END_MARGIN_S, STOP_LIMIT_S
+from exporter.quantities import Duration
+from exporter.sources.proxy.config import ProxyConfig
 from tests.daemon import Daemon
 from tests.dashboards.built import NAMES, ROOT
 from tests.waiting import wait_until
@@ -67,6 +70,14 @@ def test_the_exporter_runs_what_its_image_has(tmp_path: Path) -> None:
     with Daemon(None, command=demo, flags=mine, log=tmp_path / "log") as daemon:
         daemon.wait_ready()
         wait_until(lambda: daemon.total("llm_gateway_requests_total") > 0, what="traffic")
+
+
+def test_the_exporter_has_the_time_to_let_a_proxys_requests_end() -> None:
+    by_hand = re.search(r"--stop-timeout (\d+)", (ROOT / "docs/install/container.md").read_text())
+    assert by_hand is not None
+    drain_s = ProxyConfig.model_fields["drain_timeout"].default
+    for stop_s in (Duration(SERVICES["exporter"]["stop_grace_period"]), float(by_hand[1])):
+        assert stop_s > drain_s + DRAIN_MARGIN_S + STOP_LIMIT_S + END_MARGIN_S
 
 
 def test_prometheus_takes_its_configuration_and_the_rules(promtool: Path, tmp_path: Path) -> None:
