@@ -143,6 +143,7 @@ def test_the_examples_values_are_the_defaults_where_there_are_any() -> None:
     assert loaded.commit_interval == default.commit_interval
     assert loaded.labels.limit == default.labels.limit
     assert loaded.labels.statuses == default.labels.statuses
+    assert loaded.histograms.buckets() == {REQUEST_DURATION.name: REQUEST_DURATION.buckets}
     tail, default_tail = loaded.sources[0].tail, default.sources[0].tail
     assert tail is not None
     assert default_tail is not None
