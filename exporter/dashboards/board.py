@@ -17,13 +17,23 @@ from exporter.dashboards.panels import SOURCE, PanelBuilder
 TAG = "llm-gateway"
 MODEL_UID = "llm-gateway-model"
 TO_MODEL = (
-    f"/d/{MODEL_UID}?var-model=${{__value.raw:percentencode}}"
+    f"/d/{MODEL_UID}?var-one_model=${{__value.raw:percentencode}}"
     "&${__url_time_range}&${datasource:queryparam}&${granularity:queryparam}"
 )
 """Where a model's name in a table leads to."""
 
 REQUESTS_PAGE = "${requests_url}/requests?from=${__from:date:iso}&to=${__to:date:iso}"
 """The exporter's page of requests, for the time range; needs the variable of `requests_url`."""
+
+OF_MODELS = Matcher(MODEL, "=~", "$model")
+"""The condition for series of the models that are chosen."""
+
+OF_ONE_MODEL = Matcher(MODEL, "=", "$one_model")
+"""The condition for series of a single model.
+
+It has a variable of its own: links carry variables along, and `model` may be several, or All. It is
+no pattern: in the value of a variable that cannot be so Grafana escapes nothing.
+"""
 
 ALL = "$__all"
 
@@ -128,12 +138,15 @@ def _siblings() -> build.DashboardLink:
     )
 
 
-def chosen(options: Options, *, attributes: bool = True) -> tuple[Matcher, ...]:
+def chosen(
+    options: Options, *, attributes: bool = True, one_model: bool = False
+) -> tuple[Matcher, ...]:
     """What is picked in the variables, as conditions on labels."""
-    labels = {options.job_label: "job", MODEL: "model", PROVIDER: "provider"}
+    labels = {PROVIDER: "provider"}
     if attributes:
         labels |= {label: variable_of(label) for label in options.attribute_labels}
-    return tuple(Matcher(label, "=~", f"${name}") for label, name in labels.items())
+    others = (Matcher(label, "=~", f"${name}") for label, name in labels.items())
+    return (of_job(options), OF_ONE_MODEL if one_model else OF_MODELS, *others)
 
 
 def of_job(options: Options) -> Matcher:
@@ -155,16 +168,18 @@ def job(options: Options) -> VariableBuilder:
 
 
 def identity(options: Options, *, one_model: bool = False) -> list[VariableBuilder]:
-    """Model, provider and the extra attributes."""
+    """Models, or one among them, provider and the extra attributes."""
     requests = Series(v.REQUESTS.prometheus_name, (of_job(options),))
-    of_model = requests.where(Matcher(MODEL, "=~", "$model")) if one_model else requests
+    models = [values_of("model", "Models", MODEL, requests)]
+    if one_model:
+        among = requests.where(OF_MODELS)
+        models.append(values_of("one_model", "Model", MODEL, among, multi=False))
+        requests = requests.where(OF_ONE_MODEL)
     return [
-        values_of(
-            "model", "Model" if one_model else "Models", MODEL, requests, multi=not one_model
-        ),
-        values_of("provider", "Provider", PROVIDER, of_model),
+        *models,
+        values_of("provider", "Provider", PROVIDER, requests),
         *(
-            values_of(variable_of(label), title, label, of_model, any_value=".*")
+            values_of(variable_of(label), title, label, requests, any_value=".*")
             for label, title in options.attribute_titles.items()
         ),
     ]

@@ -20,13 +20,18 @@ class Figures:
 
     Args:
         recorded: names of the same series with fewer samples, or of variables that hold one.
+        one_model: of the one that is picked, on a dashboard that has a variable for it.
     """
 
     def __init__(
-        self, options: Options, recorded: Mapping[Instrument, str] = MappingProxyType({})
+        self,
+        options: Options,
+        recorded: Mapping[Instrument, str] = MappingProxyType({}),
+        *,
+        one_model: bool = False,
     ) -> None:
         self._amounts = Amounts(options)
-        self._chosen = chosen(options)
+        self._chosen = chosen(options, one_model=one_model)
         self._recorded = recorded
         self.all_requests = self.series(v.REQUESTS)
         self.all_tokens = self.series(v.TOKENS)

@@ -13,7 +13,7 @@ from exporter.alerting.labels import ERROR_TYPE, MODEL, PROVIDER, STATUS_CODE
 from exporter.alerting.promql import quoted
 from exporter.dashboards import board
 from exporter.dashboards.board import REQUESTS_PAGE, Board, Section, VariableBuilder
-from exporter.dashboards.options import Options, variable_of
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import NO_DATA, STATUS_COLOURS, PanelBuilder, note, override
 from exporter.vocabulary import prometheus_label
 
@@ -61,7 +61,7 @@ def request_logs(options: Options) -> Board:
         sections=[Section("", [_where(), _over_time(options), _table(options), _details(options)])],
         variables=[
             _loki(),
-            *(_filter(name, title) for name, title in _filters(options).items()),
+            *(_filter(label, title) for label, title in _filters(options).items()),
             build.TextBoxVariable("request").label("Request id"),
             board.requests_url(options),
         ],
@@ -70,12 +70,9 @@ def request_logs(options: Options) -> Board:
 
 
 def _filters(options: Options) -> dict[str, str]:
-    return {
-        "model": "Model",
-        "provider": "Provider",
-        "status": "Status",
-        **{variable_of(label): title for label, title in options.attribute_titles.items()},
-    }
+    """What requests are filtered by, as it is called, by its label."""
+    labels = (MODEL, PROVIDER, STATUS_CODE)
+    return {label: COLUMNS[label].title for label in labels} | options.attribute_titles
 
 
 def _loki() -> VariableBuilder:
@@ -83,17 +80,21 @@ def _loki() -> VariableBuilder:
     return build.DatasourceVariable("loki_datasource").label("Data source").type("loki")
 
 
-def _filter(name: str, title: str) -> VariableBuilder:
+def _pattern_of(label: str) -> str:
+    """The variable of a pattern for a label's values: links carry along those of values, too."""
+    return f"pattern_{label}"
+
+
+def _filter(label: str, title: str) -> VariableBuilder:
     """A pattern that people type: Loki has no list of the values of structured metadata."""
-    return build.TextBoxVariable(name).label(f"{title} (pattern)").default_value(".*")
+    variable = build.TextBoxVariable(_pattern_of(label))
+    return variable.label(f"{title} (pattern)").default_value(".*")
 
 
 def _lines(options: Options) -> str:
     """The log lines that the filters let through."""
-    labels = {MODEL: "model", PROVIDER: "provider", STATUS_CODE: "status"}
-    labels |= {label: variable_of(label) for label in options.attribute_labels}
     # In backticks a backslash is one; in quotes Loki refuses those of `gpt-4\.1`.
-    filters = "".join(f" | {label}=~`${{{name}}}`" for label, name in labels.items())
+    filters = "".join(f" | {label}=~`${{{_pattern_of(label)}}}`" for label in _filters(options))
     wanted = f" | {prometheus_label(REQUEST_ID)}=~`.*${{request}}.*`"
     return f"{{service_name={quoted(SERVICE)}}}{filters}{wanted}"
 

@@ -27,7 +27,7 @@ RANKS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 def one_model(options: Options) -> Board:
     """The dashboard."""
-    figures = Figures(options)
+    figures = Figures(options, one_model=True)
     return Board(
         uid=MODEL_UID,
         title="LLM gateway / Model",

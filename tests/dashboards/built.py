@@ -22,7 +22,7 @@ ON_PROMETHEUS = NAMES[:-1]
 def opened(name: str, **picks: str) -> Dashboard:
     """A dashboard by its file's stem; where one model has to be picked, one is."""
     if name == "model":
-        picks = {"model": "qwen-plus"} | picks
+        picks = {"one_model": "qwen-plus"} | picks
     return Dashboard.load(DIRECTORY / f"{name}.json", DAY, **picks)
 
 

@@ -181,11 +181,17 @@ class Dashboard:
         assert current is not None, f"{name} has no value"
         if current == "$__all":
             return str(variable["allValue"])
-        if isinstance(current, str) and not variable["multi"]:
-            return current
         values = [current] if isinstance(current, str) else current
-        escaped = [re.sub(r"[\\^$*+?.()|{}\[\]/]", r"\\\\\g<0>", each) for each in values]
+        if not variable["multi"] and not variable.get("includeAll"):
+            (value,) = values
+            return value.replace("\\", r"\\").replace("'", r"\\'")
+        escaped = [_as_pattern(value) for value in values]
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def _as_pattern(value: str) -> str:
+    """A pattern of the value alone, within quotes."""
+    return re.sub(r"[$^*{}\[\]+?.()|]", r"\\\\\g<0>", value.replace("\\", 4 * "\\"))
 
 
 def ask(prometheus: Prometheus, path: str, parameters: Mapping[str, str]) -> Any:

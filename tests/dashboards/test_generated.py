@@ -77,7 +77,8 @@ def test_a_check_writes_nothing_and_names_what_is_stale(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ON_PROMETHEUS)
 def test_reset_proof_dashboards_ask_in_promql_too(tmp_path: Path, name: str) -> None:
     build(tmp_path, "--reset-proof")
-    opened = Dashboard.load(tmp_path / f"grafana/dashboards/{name}.json", DAY, model="qwen-plus")
+    path = tmp_path / f"grafana/dashboards/{name}.json"
+    opened = Dashboard.load(path, DAY, one_model="qwen-plus")
     for panel in opened.panels():
         for asked in opened.asked(panel):
             promql_parser.parse(asked.expression)

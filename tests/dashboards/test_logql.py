@@ -49,7 +49,8 @@ def test_target_logql_rule() -> None:
 
 def test_a_pattern_is_taken_as_it_is_typed() -> None:
     """In quotes Loki would refuse the backslash of a pattern, and end at a quote."""
-    for asked in queries(model=r'qwen3\.5-.*|"odd"', request="chatcmpl-1"):
+    picks = {"pattern_gen_ai_request_model": r'qwen3\.5-.*|"odd"', "request": "chatcmpl-1"}
+    for asked in queries(**picks):
         assert r'gen_ai_request_model=~`qwen3\.5-.*|"odd"`' in asked
         assert "llm_gateway_request_id=~`.*chatcmpl-1.*`" in asked
         assert mistakes(asked) == [[]]

@@ -402,7 +402,7 @@ EMPTY_FOR_A_REASON = {
 def test_no_query_fails_and_none_is_empty_that_should_not_be(
     prometheus: Prometheus, name: str
 ) -> None:
-    picks = {"model": "qwen-max"} if name == "model" else {}
+    picks = {"one_model": "qwen-max"} if name == "model" else {}
     opened = Dashboard.load(DIRECTORY / f"{name}.json", RANGE, **picks).resolve(prometheus)
     empty = {
         panel["title"]
@@ -435,7 +435,7 @@ def test_what_is_so_now_is_shown_in_every_range_that_reaches_to_now(
 
 @pytest.mark.parametrize("name", ["analytics", "model", "alerts", "exporter"])
 def test_every_variable_offers_what_there_is(prometheus: Prometheus, name: str) -> None:
-    opened = Dashboard.load(DIRECTORY / f"{name}.json", RANGE, model="gpt-4o")
+    opened = Dashboard.load(DIRECTORY / f"{name}.json", RANGE, one_model="gpt-4o")
     offered = opened.choices(prometheus)
     assert all(offered.values())
     if name == "model":
@@ -499,7 +499,7 @@ def last_evaluation(prometheus: Prometheus, record: str) -> float:
 
 
 def test_percentiles_of_a_model_lie_in_the_bucket_of_the_true_ones(prometheus: Prometheus) -> None:
-    opened = Dashboard.load(DIRECTORY / "model.json", RANGE, model="gpt-4o")
+    opened = Dashboard.load(DIRECTORY / "model.json", RANGE, one_model="gpt-4o")
     answers = opened.answers(prometheus, "Latency")
     of = [r for r in requests(RANGE) if r.model == "gpt-4o" and r.succeeded]
     for ref, rank in {"B": 0.5, "C": 0.9, "D": 0.95, "E": 0.99}.items():

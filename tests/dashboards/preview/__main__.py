@@ -112,7 +112,7 @@ def _input(stem: str, prometheus: Prometheus, made: list[Request]) -> Json:
     span = Span(hour - 25 * HOUR, hour)
     if stem in ("exporter", "alerts"):
         span = Span(NOW - (6 * HOUR if stem == "exporter" else 50 * HOUR), NOW)
-    picks = {"model": "qwen-plus"} if stem == "model" else {}
+    picks = {"one_model": "qwen-plus"} if stem == "model" else {}
     opened = Dashboard.load(DIRECTORY / f"{stem}.json", span, **picks)
     if stem == "logs":
         span = Span(NOW - HOUR, NOW)
