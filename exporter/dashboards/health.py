@@ -85,7 +85,7 @@ def _state(own: Own) -> list[PanelBuilder]:
     return [
         stat(
             about("Up", "The share of exporters that Prometheus can scrape.", "percentunit"),
-            aggregate("avg", own.series("up").select()),
+            aggregate("avg", own.of_exporters(own.series("up").select())),
             levels=UP_LEVELS,
         ),
         stat(
@@ -285,13 +285,12 @@ def _series(own: Own) -> list[PanelBuilder]:
 
 
 def _process(own: Own) -> list[PanelBuilder]:
-    cpu = own.series("process_cpu_seconds_total").select("$__rate_interval")
-    memory = own.series("process_resident_memory_bytes").select()
-    descriptors = binary(
-        aggregate("max", own.series("process_open_fds").select(), by=("instance",)),
-        "/",
-        aggregate("max", own.series("process_max_fds").select(), by=("instance",)),
-    )
+    def of_process(name: str) -> Promql:
+        gauge = own.of_exporters(own.series(f"process_{name}").select())
+        return aggregate("max", gauge, by=("instance",))
+
+    cpu = call("rate", own.series("process_cpu_seconds_total").select("$__rate_interval"))
+    descriptors = binary(of_process("open_fds"), "/", of_process("max_fds"))
     refused = {
         "unauthorized": "web_requests_unauthorized",
         "failed": "web_requests_failed",
@@ -304,10 +303,7 @@ def _process(own: Own) -> list[PanelBuilder]:
     return [
         lines(
             About("Processor", "Cores in use.", "short", width=6),
-            Query(
-                aggregate("sum", call("rate", cpu), by=("instance",)),
-                "{{instance}}",
-            ),
+            Query(aggregate("sum", own.of_exporters(cpu), by=("instance",)), "{{instance}}"),
         ),
         lines(
             About(
@@ -316,7 +312,7 @@ def _process(own: Own) -> list[PanelBuilder]:
                 "bytes",
                 width=6,
             ),
-            Query(aggregate("max", memory, by=("instance",)), "{{instance}}"),
+            Query(of_process("resident_memory_bytes"), "{{instance}}"),
         ),
         lines(
             About(

@@ -6,7 +6,7 @@ Their counters begin at zero with each start, unlike those of requests: so these
 from exporter.alerting.labels import LE
 from exporter.alerting.promql import Promql, aggregate, binary, call, number
 from exporter.dashboards import board
-from exporter.dashboards.amounts import Series
+from exporter.dashboards.amounts import STATE_CREATED, Series
 from exporter.dashboards.options import Options
 
 PREFIX = "llm_gateway_exporter_"
@@ -17,10 +17,19 @@ class Own:
 
     def __init__(self, options: Options) -> None:
         self._of_job = board.of_job(options)
+        self._identity = options.identity
 
     def series(self, name: str) -> Series:
         """Those of that name."""
         return Series(name, (self._of_job,))
+
+    def of_exporters(self, expression: Promql) -> Promql:
+        """Of what other targets of a job have too, such as `up`, that of exporters.
+
+        One that is down is known as an exporter for another day.
+        """
+        known = call("present_over_time", self.series(STATE_CREATED).select("1d"))
+        return binary(expression, f"and on ({', '.join(self._identity)})", known)
 
     def gauge(self, name: str, how: str = "max", by: tuple[str, ...] = ("instance",)) -> Promql:
         """A gauge, over the exporters with the same values of the labels."""
@@ -43,7 +52,8 @@ class Own:
     def changes(self, name: str) -> Promql:
         """Where a gauge changed."""
         changed = call("changes", self.series(name).select("$__rate_interval"))
-        return binary(aggregate("max", changed, by=("instance",)), ">", number(0))
+        of_each = aggregate("max", self.of_exporters(changed), by=("instance",))
+        return binary(of_each, ">", number(0))
 
     def quantile(self, rank: float, name: str) -> Promql:
         """A quantile of a histogram."""
