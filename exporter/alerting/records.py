@@ -33,6 +33,9 @@ time would not see it, and the next would count from it."""
 LOOKBACK_S = 600
 """How long a counter may be missing (an exporter that restarts) and still be counted on."""
 
+TOGETHER, SINGLE = "gateway", "series"
+"""Levels that are not of labels: that of all requests, and that of a counter's own series."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -63,8 +66,14 @@ class Level:
 
     @property
     def name(self) -> str:
-        """First part of a record's name. A digest stands for the matchers."""
-        name = "_".join(self.words) or "gateway"
+        """First part of a record's name, which no other level has.
+
+        An attribute may be called as other words are together, or as levels are that are not of
+        labels. A digest stands for the matchers.
+        """
+        name = "_".join(word.replace("_", "__") for word in self.words) or TOGETHER
+        if self.words in ((TOGETHER,), (SINGLE,)):
+            name += "_"
         if self.matchers:
             text = ",".join(map(str, self.matchers))
             name += f"_in_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -180,7 +189,7 @@ class Records:
         if measure.of_buckets:
             return self._growth(measure, matchers)
         # The colon of a record's level keeps the counter's own suffixes apart from ours.
-        name = f"series:{measure.series.removesuffix('_total')}:delta{_spell(self.interval_s)}"
+        name = f"{SINGLE}:{measure.series.removesuffix('_total')}:delta{_spell(self.interval_s)}"
         if name not in self.rules:
             labels = ", ".join(measure.by or REPLICAS)
             grouping = f"by ({labels})" if measure.by else f"without ({labels})"
@@ -214,10 +223,15 @@ class Records:
         return q.binary(self.amount(part, level, window_s), "/", divisor)
 
     def add(self, level: Level, metric: str, operation: str, expression: Promql) -> Promql:
-        """A record at a level, under the name that these words make; once."""
+        """A record at a level, under the name that these words make; once.
+
+        Raises:
+            ValueError: another one has that name, which is a mistake in this program.
+        """
         name = f"{level.name}:{metric}:{operation}"
-        if name not in self.rules:
-            self.rules[name] = Record(name, q.checked(expression))
+        record = Record(name, q.checked(expression))
+        if self.rules.setdefault(name, record) != record:
+            raise ValueError(f"two records are called {name}")
         return Operand(name)
 
 

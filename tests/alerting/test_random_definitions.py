@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.alerting.definitions import Definitions
+from exporter.alerting.groups import groups_of
 from exporter.alerting.metrics import BY_STATUS, METRICS, Quantile, Unit
 from tests.alerting.rulefiles import checked, written
 
@@ -18,6 +19,13 @@ MODELS = st.text(
 PERCENT = st.integers(1, 99).map(lambda number: f"{number}%")
 SECONDS = st.sampled_from(["200ms", "1s", "2.5s", "7s", "30s", "100s"])
 COUNTS = st.integers(1, 5000)
+BY = st.sampled_from(
+    [
+        *([], ["model"], ["model", "provider"], ["workspace"]),
+        *(["gateway"], ["series"], ["team", "model"], ["team_model"]),
+    ]
+)
+"""Attributes may be called as records begin, or as other words are together."""
 
 
 @st.composite
@@ -48,7 +56,7 @@ def alerts(draw: st.DrawFn) -> dict[str, Any]:
     if word in BY_STATUS:
         alert["status"] = draw(st.sampled_from(["429", "5xx", "200"]))
     if not metric.is_own:
-        alert["by"] = draw(st.sampled_from([[], ["model"], ["model", "provider"], ["workspace"]]))
+        alert["by"] = draw(BY)
         names = st.lists(MODELS, min_size=1, max_size=3, unique=True)
         alert["scope"] = {
             key: draw(names)
@@ -71,6 +79,27 @@ def test_random_definitions(promtool: Path, tmp_path_factory: Any, drawn: list[A
     valid = [alert for alert in named if is_valid(alert)]
     definitions = Definitions.model_validate({"alerts": valid})
     checked(written(definitions, tmp_path_factory.mktemp("random")), promtool)
+
+
+@given(st.lists(BY, min_size=2, max_size=4), st.sampled_from(["error_rate", "throttled_rate"]))
+@settings(deadline=None)
+def test_an_alert_is_the_same_alone_and_among_others(ways: list[list[str]], metric: str) -> None:
+    watched = [
+        {"name": f"Alert{number}", "metric": metric, "by": by, "severities": {"info": "5%"}}
+        for number, by in enumerate(ways)
+    ]
+    together = expressions(watched)
+    for alert in watched:
+        assert expressions([alert]) <= together
+
+
+def expressions(watched: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Names of all records and alerts, with what they are."""
+    found: set[tuple[str, str]] = set()
+    for group in groups_of(Definitions.model_validate({"alerts": watched})):
+        found |= {(record.name, record.expression) for record in group.records.rules.values()}
+        found |= {(alert.name, alert.expression) for alert in group.alerts}
+    return found
 
 
 def is_valid(alert: dict[str, Any]) -> bool:

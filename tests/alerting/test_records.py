@@ -91,3 +91,12 @@ def test_as_many_windows_are_summed_whenever_within_them_rules_are_evaluated(
     file = tmp_path / "evaluated.yaml"
     file.write_text(yaml_text({"evaluation_interval": "1m", "tests": [test]}))
     told(promtool, "test", "rules", file)
+
+
+@pytest.mark.parametrize("attribute", ["gateway", "series", "api_key"])
+def test_an_attribute_may_be_called_as_the_names_of_records_begin(attribute: str) -> None:
+    rules = all_rules(one_alert(metric="requests", by=[attribute], severities={"info": 1000}))
+    kept_apart = [rule for rule in rules if f"by ({attribute})" in rule["expr"]]
+    assert [rule["record"].split(":")[1:] for rule in kept_apart] == [
+        ["llm_gateway_requests", "delta1m"]
+    ]
