@@ -27,6 +27,9 @@ from exporter.documents import Finding, sound
 from exporter.mistakes import unknown
 from exporter.quantities import Duration, between
 
+NO_DATA = "NoData"
+"""What an alert's name ends in, of the one that tells that there is no value."""
+
 
 def _known_metric(word: str) -> str:
     if word not in METRICS:
@@ -93,7 +96,7 @@ class Alert(Watched):
     @property
     def alert_names(self) -> tuple[str, ...]:
         """Names of its alerts in Prometheus."""
-        return (self.name, f"{self.name}NoData")
+        return (self.name, f"{self.name}{NO_DATA}")
 
     @property
     def grouping(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.alerting import promql as q
-from exporter.alerting.alert import Alert
+from exporter.alerting.alert import NO_DATA, Alert
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.metrics import Amount
 from exporter.alerting.promql import Matcher, Promql
@@ -169,7 +169,7 @@ def _no_data(alert: Alert, records: Records, definitions: Definitions) -> AlertR
     milder: dict[Severity, Severity] = {"critical": "warning", "error": "warning"}
     severity = milder.get(next(each for each in SEVERITIES if each in alert.severities), "info")
     return AlertRule(
-        f"{alert.name}NoData",
+        f"{alert.name}{NO_DATA}",
         q.checked(expression),
         max(NO_DATA_AFTER_S, 2 * definitions.interval),
         0,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from exporter.alerting import promql as q
-from exporter.alerting.alert import Alert
+from exporter.alerting.alert import NO_DATA, Alert
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.humanize import expanded
 from exporter.alerting.metrics import Age, Down, State
@@ -99,7 +99,7 @@ def cases_of(alert: Alert, rules: Sequence[AlertRule], definitions: Definitions)
     else:
         yield from stories
     if alert.no_data == "alert":
-        (missing,) = [rule for rule in rules if rule.name == f"{alert.name}NoData"]
+        (missing,) = [rule for rule in rules if rule.name == f"{alert.name}{NO_DATA}"]
         threshold = next(iter(alert.severities.values()))
         yield _missing(alert, missing, samples_of(alert, threshold), interval_s)
 

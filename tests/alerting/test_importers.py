@@ -4,10 +4,12 @@ Beside each source in `imports/` stand the definitions and the report that were 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+import yaml
+from click.testing import CliRunner, Result
 
 from exporter.alerting.commands import alerts
 from exporter.alerting.definitions import load_definitions
@@ -64,24 +66,42 @@ def test_a_small_file_that_means_billions_of_values_is_refused(kind: str, tmp_pa
     assert str(result.exception).startswith(f"{bomb}:4: cannot be read as {kind}: more than")
 
 
-def test_a_window_that_is_no_duration_leaves_its_alert_to_a_person_and_no_other(
-    tmp_path: Path,
-) -> None:
+def imported_from_azure(file: Path, windows: Mapping[str, str]) -> Result:
+    """What is made of rules with these names and windows."""
     criterion = {
         "metricName": "AzureOpenAIRequests", "timeAggregation": "Total",
         "operator": "GreaterThan", "threshold": 9,
     }  # fmt: skip
-    source = tmp_path / "rules.json"
-    source.write_text(
-        json.dumps(
-            [
-                {"name": name, "windowSize": window, "criteria": {"allOf": [criterion]}}
-                for name, window in (("broken", "five minutes"), ("whole", "PT5M"))
-            ]
-        )
-    )
-    result = CliRunner().invoke(alerts, ["import", "azure", str(source)])
+    rules = [
+        {"name": name, "windowSize": window, "criteria": {"allOf": [criterion]}}
+        for name, window in windows.items()
+    ]
+    file.write_text(json.dumps(rules))
+    result = CliRunner().invoke(alerts, ["import", "azure", str(file)])
     assert result.exit_code == 0, result.exception
+    return result
+
+
+@pytest.mark.parametrize(
+    ("titles", "names"),
+    [
+        (("Slow", "Slow-NoData"), ["Slow", "SlowNoData2"]),
+        (("Slow-NoData", "Slow"), ["SlowNoData", "Slow2"]),
+        (("Slow-NoData", "slow", "Slow 2"), ["SlowNoData", "Slow2", "Slow22"]),
+    ],
+)
+def test_no_alert_has_the_name_of_another_or_of_its_missing_data(
+    titles: tuple[str, ...], names: list[str], tmp_path: Path
+) -> None:
+    result = imported_from_azure(tmp_path / "rules.json", dict.fromkeys(titles, "PT5M"))
+    assert [alert["name"] for alert in yaml.safe_load(result.stdout)["alerts"]] == names
+
+
+def test_a_window_that_is_no_duration_leaves_its_alert_to_a_person_and_no_other(
+    tmp_path: Path,
+) -> None:
+    windows = {"broken": "five minutes", "whole": "PT5M"}
+    result = imported_from_azure(tmp_path / "rules.json", windows)
     assert "broken: criteria: 'five minutes' is no duration; by hand" in result.stderr
     assert "name: Whole" in result.stdout
     assert "Broken" not in result.stdout

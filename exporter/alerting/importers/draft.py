@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from exporter.alerting.alert import NO_DATA
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.metrics import METRICS, Unit
 from exporter.alerting.notifications import DAYS
@@ -78,10 +79,11 @@ class Draft:
         words = re.findall(r"[A-Za-z0-9]+", title)
         name = "".join(word[0].upper() + word[1:] for word in words)[:48]
         name = name if name[:1].isalpha() else f"Alert{name}"
-        taken = {str(each["name"]).lower() for each in (*self.alerts, *self.slos)}
+        others = (str(each["name"]) for each in (*self.alerts, *self.slos))
+        taken = {each for other in others for each in _alert_names(other)}
         number = 2
         unique = name
-        while unique.lower() in taken:
+        while taken & _alert_names(unique):
             unique, number = f"{name}{number}", number + 1
         return unique
 
@@ -143,6 +145,11 @@ class Draft:
         """
         self.definitions()
         return yaml_text(self.document()) if self.document() else "alerts: []\n"
+
+
+def _alert_names(name: str) -> set[str]:
+    """Names in Prometheus of an alert of this name, as they are compared."""
+    return {name.lower(), f"{name}{NO_DATA}".lower()}
 
 
 def _check(key: str, definition: Mapping[str, object], others: Mapping[str, object]) -> None:
