@@ -30,7 +30,8 @@ class Links(Section):
     """Address or path of the runbooks: the page of ErrorRate is error-rate.md in it."""
 
     dashboard: Url | None = None
-    """Dashboard; the alert's labels are given to it as variables."""
+    """Dashboard; the alert's labels are given to it as variables, called as in ours: model,
+    provider, and attribute_workspace for the attribute workspace."""
 
     requests: Url | None = None
     """The exporter's web address, whose /requests page shows the requests that were counted."""

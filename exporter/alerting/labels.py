@@ -1,4 +1,4 @@
-"""Labels that series have in Prometheus, and what tells successes from failures by them."""
+"""Labels in Prometheus, what tells successes from failures by them, and dashboards' variables."""
 
 from exporter import vocabulary as v
 from exporter.alerting.promql import Matcher
@@ -17,3 +17,11 @@ SUCCEEDED = Matcher(ERROR_TYPE, "=", "")
 FAILED = Matcher(ERROR_TYPE, "!~", f"|{CLIENT_ABORTED}")
 JUDGED = Matcher(ERROR_TYPE, "!=", CLIENT_ABORTED)
 """A client that went away says nothing about the gateway: neither a success nor a failure."""
+
+
+def variable_of(label: str) -> str:
+    """The dashboards' variable in which values of an extra attribute's label are picked.
+
+    By a name of its own: an attribute may be called what another variable is.
+    """
+    return f"attribute_{label}"

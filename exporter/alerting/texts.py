@@ -6,16 +6,17 @@ braces are written so that they come out as they are.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from exporter.alerting.alert import Alert
 from exporter.alerting.definitions import Links
-from exporter.alerting.metrics import Amount, Down, Unit
+from exporter.alerting.labels import variable_of
+from exporter.alerting.metrics import LABELS, Amount, Down, Unit
 from exporter.alerting.slo import Slo
 from exporter.alerting.thresholds import Threshold
 from exporter.alerting.watched import Watched, label_of, spaced
 from exporter.alerting.windows import BurnWindow
 from exporter.alerting.words import AGAINST
+from exporter.config import RESERVED_LABELS
 
 _VALUE = {
     Unit.SHARE: "{{ $value | humanizePercentage }}",
@@ -149,8 +150,13 @@ def _scope(definition: Watched) -> str:
 def _dashboard(url: str | None, by: tuple[str, ...]) -> str | None:
     if url is None:
         return None
-    variables = "&".join(f"var-{quote(word)}={_queried(word)}" for word in by)
+    variables = "&".join(f"var-{_variable(word)}={_queried(word)}" for word in by)
     return literal(url) + (f"{'&' if '?' in url else '?'}{variables}" if variables else "")
+
+
+def _variable(word: str) -> str:
+    """What our dashboards call the variable of a word: those of attributes have another name."""
+    return word if word in LABELS or word in RESERVED_LABELS else variable_of(word)
 
 
 def _requests(url: str | None, by: tuple[str, ...], wording: Wording) -> str | None:

@@ -8,10 +8,10 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 from exporter import vocabulary as v
-from exporter.alerting.labels import MODEL, OPERATION, PROVIDER
+from exporter.alerting.labels import MODEL, OPERATION, PROVIDER, variable_of
 from exporter.alerting.promql import Matcher
 from exporter.dashboards.amounts import STATE_CREATED, Series
-from exporter.dashboards.options import Options, variable_of
+from exporter.dashboards.options import Options
 from exporter.dashboards.panels import SOURCE, PanelBuilder
 
 TAG = "llm-gateway"

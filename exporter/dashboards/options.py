@@ -13,14 +13,6 @@ TAKEN_TITLES = (
 """What something else is called on a dashboard."""
 
 
-def variable_of(label: str) -> str:
-    """The variable in which values of an extra attribute's label are picked.
-
-    By a name of its own: an attribute may be called what another variable is.
-    """
-    return f"attribute_{label}"
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """How dashboards are built.

@@ -1,5 +1,6 @@
 """When alerts fire and where they lead, as promtool and a reader of their annotations see it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from exporter.alerting.definitions import Definitions
 from exporter.alerting.rulefile import yaml_text
+from exporter.dashboards.analytics import analytics
+from exporter.dashboards.options import Options
 from tests.alerting.rulefiles import all_rules, one_alert, told, written
 
 MISSING = (
@@ -118,6 +121,19 @@ def test_an_objective_leads_to_the_requests_that_may_be_bad(
     slo = {"name": "Watched", "objective": "99%", "fast_enough": fast_enough}
     url = annotations({"slos": [slo]})["requests_url"]
     assert url.partition("urlquery }}")[2] == filters
+
+
+def test_an_alert_leads_to_a_dashboard_of_what_it_is_about() -> None:
+    watched = {"name": "Watched", "metric": "requests", "severities": {"info": 5}}
+    by = ["model", "provider", "workspace", "team"]
+    links = {"dashboard": "https://grafana.example/d/llm-gateway-analytics"}
+    said = annotations({"links": links, "alerts": [watched | {"by": by}]})
+    names = re.findall(r"var-(\w+)={{ \$labels\.(\w+) \| urlquery }}", said["dashboard_url"])
+    board = analytics(Options(attributes=("workspace", "team"))).build()
+    variables = {each.name: str(each.query) for each in board.templating.list_val or ()}
+    assert len(names) == len(by)
+    for name, label in names:
+        assert variables[name].endswith(f", {label})")
 
 
 def test_a_fall_of_traffic_is_compared_with_enough_of_it() -> None:
