@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.alerting.importers.draft import (
+    KEPT,
     ByHand,
     Draft,
     Json,
@@ -100,7 +101,7 @@ def _convert_rule(
         }
         alert["no_data"] = _NO_DATA.get(str(rule.get("NoDataPolicy")), "keep")
         if alert["no_data"] == "keep":
-            draft.remark(title, "NoDataPolicy", "keeps its state here for an hour at most")
+            draft.remark(title, "NoDataPolicy", KEPT)
         if silence := figure(rule.get("SilenceTime") or 0, "SilenceTime"):
             alert["repeat"] = seconds(min(max(silence, 60), 30 * 86_400))
         _carry_hours(title, rule, timezone, alert, draft)

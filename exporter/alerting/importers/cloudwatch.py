@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.alerting.importers.draft import (
+    KEPT,
     ByHand,
     Draft,
     Json,
@@ -147,7 +148,7 @@ def _models(source: Json) -> list[str]:
 def _report(title: str, alarm: Json, missing: str, draft: Draft) -> None:
     draft.remark(title, "severity", "CloudWatch has none; now warning")
     if missing == "ignore":
-        draft.remark(title, "TreatMissingData", "keeps its state here for an hour at most")
+        draft.remark(title, "TreatMissingData", KEPT)
     if missing == "breaching":
         draft.remark(title, "TreatMissingData", "missing data is an alert of its own, and milder")
     for part in ("AlarmActions", "OKActions", "InsufficientDataActions"):

@@ -33,6 +33,9 @@ SEVERITIES: Mapping[str, str] = {
 }
 """Our severities by the vendors' words, in lower case."""
 
+KEPT = "kept here by keep_firing_for: it resolves an hour late each time, with data too"
+"""What a person has to know whose alert kept its state without data at the source."""
+
 
 class ImportFailed(ExporterError):
     """A file is not what its kind says."""
