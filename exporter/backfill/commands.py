@@ -69,6 +69,8 @@ def backfill(
     ):
         if count:
             click.echo(f"{count} {what}")
+    if not config.request_log.enabled:
+        click.echo("none gets a row, for request_log.enabled is false; the metrics have them")
     click.echo(
         f"For each file of {metrics}: promtool tsdb create-blocks-from openmetrics FILE DATA"
     )

@@ -85,7 +85,11 @@ class _Backfill:
         self._tally = Tally(vocabulary)
         self._registry = CollectorRegistry()
         log_metrics = RequestLogMetrics(self._registry)
-        self._log = request_log(config, self._prices, store, log_metrics, BACKFILL)
+        self._log = (
+            request_log(config, self._prices, store, log_metrics, BACKFILL)
+            if config.request_log.enabled
+            else None
+        )
         self._log_begins = _first_logged(config.request_log_dir)
         history = store.positions(_HISTORY)
         self._reached = int(history.get(_REACHED, b"-1"))
@@ -127,7 +131,8 @@ class _Backfill:
         if step is not None:
             self._end(step)
         self._history.close()
-        self._log.finish()
+        if self._log is not None:
+            self._log.finish()
         expired = self._registry.get_sample_value(
             "llm_gateway_exporter_request_log_rows_dropped_total", {"reason": "expired"}
         )
@@ -159,8 +164,10 @@ class _Backfill:
         batch = piece.batch.numbered_by(self._kinds)
         self._report.requests += len(batch)
         estimate = self._prices.estimate(batch)
-        rows = (batch.start_times() < self._log_begins).nonzero()[0]
-        self._log.add(self._source, batch.take(rows), None if estimate is None else estimate[rows])
+        if self._log is not None:
+            rows = (batch.start_times() < self._log_begins).nonzero()[0]
+            estimated = None if estimate is None else estimate[rows]
+            self._log.add(self._source, batch.take(rows), estimated)
         self._tally.add(batch, estimate)
         self._positions[str(piece.path)] = b"%d %d %d" % piece.after
 
@@ -169,7 +176,8 @@ class _Backfill:
         fold = self._accountant.fold(self._tally, self._kinds)
         changes = self._ledger.changes(fold.additions)
         self._history.add(step, changes)
-        self._log.commit(self._store.batch + 1)
+        if self._log is not None:
+            self._log.commit(self._store.batch + 1)
         self._store.commit(
             changes,
             {
@@ -181,7 +189,8 @@ class _Backfill:
             },
         )
         self._ledger.publish(changes)
-        self._log.committed()
+        if self._log is not None:
+            self._log.committed()
         self._positions = {}
         self._tally.clear()
         if len(self._kinds) > MOST_KINDS:  # Pieces that are decoded already have its numbers.

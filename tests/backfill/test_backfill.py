@@ -235,6 +235,20 @@ def test_the_daemons_counts_and_rows_are_not_touched(config: Path, tmp_path: Pat
     assert StateStore(loaded.state_dir).batch == batch
 
 
+def test_where_the_request_log_is_disabled_there_are_samples_and_no_rows(
+    config: Path, tmp_path: Path
+) -> None:
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "request_log": {"enabled": False}}))
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(line(0, BEGAN))
+    done = backfill(config, log)
+    assert done.exit_code == 0, done.output
+    assert "1 requests of 1 lines\nnone gets a row, for request_log.enabled is false" in done.stdout
+    assert totals(config)[-1][1] == 1
+    assert not (tmp_path / "state" / "requests").exists()
+
+
 def test_what_cannot_be_read_is_told(config: Path, tmp_path: Path) -> None:
     log = tmp_path / "old.jsonl"
     untimed = b'{"status_code": 200, "model": "qwen"}\n'
