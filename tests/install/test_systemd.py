@@ -60,6 +60,7 @@ def test_the_unit_agrees_with_the_daemon() -> None:
     assert f"/var/lib/{unit['StateDirectory']}" == "/var/lib/llm-gateway-exporter"
     assert f"--config.file=/etc/{unit['ConfigurationDirectory']}/config.yaml" in unit["ExecStart"]
     assert unit["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert unit["OOMPolicy"] == "continue", "the daemon starts a killed worker again by itself"
 
 
 def test_systemd_makes_the_unit_a_user(tmp_path: Path) -> None:
