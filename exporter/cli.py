@@ -172,7 +172,10 @@ def demo_command(directory: Path, rate: float, **serving: Any) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     directory = directory.absolute()
     config_file = directory / "config.yaml"
-    config_file.write_text(demo.configuration(directory))
+    configuration = demo.configuration(directory).encode()
+    if config_file.exists() and config_file.read_bytes() != configuration:
+        raise click.UsageError(f"--dir: {config_file} is not the demo's; name another directory")
+    config_file.write_bytes(configuration)
     stop = threading.Event()
     traffic = threading.Thread(
         target=demo.write_traffic, args=(directory / demo.LOG_NAME, rate, 1, stop), daemon=True

@@ -174,6 +174,16 @@ def test_dashboards_of_what_cannot_be_a_label_are_refused(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_demo_leaves_the_configuration_of_somebody_else_as_it_is(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("state_dir: /mine\n")
+    refused = invoke("demo", "--dir", tmp_path, "--web.listen-address", "nowhere")
+    assert refused.exit_code == 2
+    assert f"--dir: {config} is not the demo's" in refused.stderr
+    assert config.read_text() == "state_dir: /mine\n"
+    assert list(tmp_path.iterdir()) == [config]
+
+
 def test_a_demo_without_requests_is_refused(tmp_path: Path) -> None:
     demo = ("demo", "--dir", tmp_path, "--web.listen-address", "nowhere")
     assert invoke(*demo, "--rate", "0").exit_code == 2

@@ -193,3 +193,11 @@ def test_the_demo_shows_traffic(tmp_path: Path) -> None:
         wait_until(lambda: daemon.total(REQUESTS) > 700, 20, "the demo's traffic to be counted")
         assert daemon.total("llm_gateway_exporter_lines_rejected_total") == 0
         assert daemon.end(signal.SIGINT) == 0
+
+
+def test_the_demo_goes_on_in_its_directory(tmp_path: Path) -> None:
+    for _ in range(2):
+        flags = [f"--dir={tmp_path / 'demo'}", "--rate=200"]
+        with Daemon(None, flags=flags, command="demo", log=tmp_path / "demo.log") as daemon:
+            daemon.wait_ready()
+            assert daemon.end(signal.SIGINT) == 0
