@@ -37,7 +37,8 @@ USER 65532:65532
 WORKDIR /var/lib/llm-gateway-exporter
 VOLUME /var/lib/llm-gateway-exporter
 EXPOSE 9478
+# Without the proxies that a container engine may set for all of its containers.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9478/-/healthy', timeout=4)"]
+    CMD ["python3", "-c", "from urllib.request import *; build_opener(ProxyHandler({})).open('http://127.0.0.1:9478/-/healthy', timeout=4)"]
 ENTRYPOINT ["llm-gateway-exporter"]
 CMD ["run", "--config.file=/etc/llm-gateway-exporter/config.yaml", "--web.listen-address=:9478"]

@@ -103,7 +103,9 @@ def test_its_labels_tell_the_version() -> None:
     assert 'org.opencontainers.image.version="${VERSION}"' in instructions()["LABEL"][0]
 
 
-def test_its_health_is_asked_without_a_shell(tmp_path: Path) -> None:
+def test_its_health_is_asked_without_a_shell_and_without_proxies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (check,) = instructions()["HEALTHCHECK"]
     python, *arguments = json.loads(check[check.index("[") :])
     assert python == "python3"
@@ -112,6 +114,8 @@ def test_its_health_is_asked_without_a_shell(tmp_path: Path) -> None:
     with Daemon(config) as daemon:
         daemon.wait_ready()
         here = [each.replace("127.0.0.1:9478", daemon.address) for each in arguments]
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.delenv("no_proxy", raising=False)
         assert subprocess.run([sys.executable, *here], check=False).returncode == 0
     gone = subprocess.run([sys.executable, *here], check=False, capture_output=True)
     assert gone.returncode != 0
