@@ -28,6 +28,11 @@ def answering(answer: bytes) -> Iterator[str]:
         thread.join()
 
 
+def result(value: bytes) -> bytes:
+    """An answer as Prometheus gives it, but for the result."""
+    return b'HTTP/1.0 200 OK\r\n\r\n{"status": "success", "data": {"result": %b}}' % value
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -39,6 +44,13 @@ def answering(answer: bytes) -> Iterator[str]:
         pytest.param(
             b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 99\r\n\r\nNo", id="an error broken off"
         ),
+        pytest.param(result(b"null"), id="no result"),
+        pytest.param(result(b'[{"metric": {}}]'), id="a series without points"),
+        pytest.param(result(b'[{"metric": [], "value": [0, "1"], "values": []}]'), id="no labels"),
+        pytest.param(
+            result(b'[{"metric": {}, "value": [0, null], "values": [[null, "1"]]}]'),
+            id="no figures",
+        ),
     ],
 )
 def test_what_is_no_prometheus_is_named(answer: bytes) -> None:
@@ -47,6 +59,11 @@ def test_what_is_no_prometheus_is_named(answer: bytes) -> None:
         pytest.raises(PrometheusFailed, match=f"{url}/api/v1/query: .+"),
     ):
         Prometheus(url).now(Promql("up"))
+    with (
+        answering(answer) as url,
+        pytest.raises(PrometheusFailed, match=f"{url}/api/v1/query_range: .+"),
+    ):
+        Prometheus(url).over(Promql("up"), 0, 60, 60)
 
 
 def test_one_that_does_not_answer_is_named_with_the_reason() -> None:
