@@ -145,7 +145,7 @@ class OldLogs:
     def _first_step(self, path: Path, offset: int, newest: int) -> int:
         """No piece of the file is of an earlier one."""
         with path.open("rb") as raw:
-            for _, data in self._chunks(raw, offset, FIRST_BYTES):
+            for _, _, data in self._chunks(raw, offset, FIRST_BYTES):
                 _, steps = self._steps(self.decoder.decode(data).batch, newest)
                 return int(steps[0]) if len(steps) else newest
         return newest
@@ -153,11 +153,10 @@ class OldLogs:
     def _pieces_of(self, path: Path, begin: Position, newest: int) -> Iterator[Piece]:
         """The pieces of a file; a late line belongs to the step that was reached before it."""
         with path.open("rb") as raw:
-            for offset, data in self._chunks(raw, begin.offset, CHUNK_BYTES):
+            for offset, end, data in self._chunks(raw, begin.offset, CHUNK_BYTES):
                 before = newest
                 steps, batch = self._decoded(data, before)
                 bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
-                end = offset + len(data)
                 for number in range(len(bounds) - 1 if len(steps) else 0):
                     rows = np.arange(bounds[number], bounds[number + 1])
                     newest = int(steps[rows[0]])
@@ -171,8 +170,8 @@ class OldLogs:
                         continue
                     yield Piece(path, newest, batch.take(rows), after)
 
-    def _chunks(self, raw: BinaryIO, begin: int, size: int) -> Iterator[tuple[int, bytes]]:
-        """Whole lines with their offset in the text."""
+    def _chunks(self, raw: BinaryIO, begin: int, size: int) -> Iterator[tuple[int, int, bytes]]:
+        """Lines, with where they begin and end in the text; the last one may lack its newline."""
         is_gzip = raw.read(2) == _GZIP
         raw.seek(0)
         text = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if is_gzip else raw
@@ -180,8 +179,9 @@ class OldLogs:
         offset, on_disk = begin, 0
         while lines := text.readlines(size):
             data = b"".join(lines)
-            yield offset, data if data.endswith(b"\n") else data + b"\n"
-            offset += len(data)
+            end = offset + len(data)
+            yield offset, end, data if data.endswith(b"\n") else data + b"\n"
+            offset = end
             self._read_bytes(raw.tell() - on_disk)
             on_disk = raw.tell()
 

@@ -197,6 +197,18 @@ def test_late_lines_where_a_backfill_goes_on_count_once_and_in_order(
     assert max(after - before for (before, _), (after, _) in pairwise(requests)) <= 300
 
 
+def test_a_last_line_without_a_newline_is_read_and_none_of_what_comes_after_it_is_lost(
+    config: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(line(0, BEGAN)[:-1])
+    assert "1 requests of 1 lines" in backfill(config, log).stdout
+    with log.open("ab") as file:
+        file.write(line(1, BEGAN + 60))
+    assert "1 requests of 1 lines" in backfill(config, log).stdout
+    assert logged(config) == ["id-0", "id-1"]
+
+
 def test_files_that_an_earlier_backfill_has_passed_are_refused(
     config: Path, tmp_path: Path
 ) -> None:
