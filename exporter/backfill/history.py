@@ -5,19 +5,27 @@ block of two hours. Samples stand in the order of time; a series that does not c
 enough for Prometheus not to take it for gone.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import structlog
 
+from exporter.backfill.reading import BackfillError
 from exporter.export.scrape import SeriesWriter
 from exporter.ledger import Change, FamilySnapshot, Ledger
 from exporter.record import Numbers
 from exporter.requestlog.files import day_of
+from exporter.store.state import sync
+
+log = structlog.get_logger(__name__)
 
 TOLD_AGAIN_S = 240.0
 """Between two samples of a series: Prometheus looks back five minutes."""
+
+_FILES = "????-??-??.om"
 
 _END = b"# EOF\n"
 
@@ -30,10 +38,15 @@ class History:
 
     Args:
         position: of what is written for sure, as `position` gave it; what comes after it in that
-            file is cut off, and later files are deleted.
+            file is cut off, and later files are deleted. None where the directory is not ours yet.
+
+    Raises:
+        BackfillError: the directory has files of another backfill, or ours were changed.
     """
 
-    def __init__(self, directory: Path, ledger: Ledger, step_s: float, position: str = "") -> None:
+    def __init__(
+        self, directory: Path, ledger: Ledger, step_s: float, position: str | None = None
+    ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._step_s = step_s
@@ -47,19 +60,42 @@ class History:
         self._told: dict[Row, int] = {
             (family.instrument.name, row): -1 for family in ledger for row in range(len(family))
         }
-        day, _, size = position.partition(" ")
+        day, _, size = (position or "").partition(" ")
         self._day = date.fromisoformat(day) if day else None
         self._size = int(size or 0)
+        self._unsynced: set[Path] = set()
         directory.mkdir(parents=True, exist_ok=True)
-        self._cut_back()
+        if position is None:
+            self._refuse_others()
+        else:
+            self._cut_back()
+
+    def _refuse_others(self) -> None:
+        other = min(self._directory.glob(_FILES), default=None)
+        if other is not None:
+            raise BackfillError(
+                f"{other}: is of another backfill; name another directory with --metrics"
+            )
 
     def _cut_back(self) -> None:
-        for path in self._directory.glob("????-??-??.om"):
-            if self._day is None or path.stem > self._day.isoformat():
+        last = str(self._day or "")
+        if self._day is not None and self._size:
+            self._cut(self._path(self._day))
+        for path in self._directory.glob(_FILES):
+            if path.stem > last or (path.stem == last and not self._size):
                 path.unlink()
-        if self._day is not None:
-            with self._path(self._day).open("r+b") as file:
+
+    def _cut(self, path: Path) -> None:
+        try:
+            with path.open("r+b") as file:
+                if file.seek(0, os.SEEK_END) < self._size:
+                    raise BackfillError(
+                        f"{path}: is shorter than an earlier run left it; move it away to go on"
+                    )
                 file.truncate(self._size)
+        except FileNotFoundError:
+            log.warning("backfill: a day's file was moved away, and begins anew", file=str(path))
+            self._size = 0
 
     def _path(self, day: date) -> Path:
         return self._directory / f"{day}.om"
@@ -122,16 +158,29 @@ class History:
         if day != self._day:
             self._finish_day()
             self._day, self._size = day, 0
+        if not self._size:
             data = self._headers + data
-        with self._path(day).open("ab") as file:
-            file.write(data)
+            self._unsynced.add(self._directory)
+        self._put(day, data)
         self._size += len(data)
 
     def _finish_day(self) -> None:
-        if self._day is not None:
-            with self._path(self._day).open("ab") as file:
-                file.write(_END)
+        if self._day is not None and self._size:
+            self._put(self._day, _END)
+
+    def _put(self, day: date, data: bytes) -> None:
+        path = self._path(day)
+        with path.open("ab") as file:
+            file.write(data)
+        self._unsynced.add(path)
+
+    def sync(self) -> None:
+        """Make all of it durable; only then its position may be."""
+        for path in self._unsynced:
+            sync(path)
+        self._unsynced.clear()
 
     def close(self) -> None:
         """End the last file."""
         self._finish_day()
+        self.sync()

@@ -1,7 +1,7 @@
 """A backfill from its beginning, or from where it was interrupted, to its end."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,8 @@ from exporter.vocabulary import IDENTITY, instruments
 STEP_S = 60.0
 """Between two samples of a series that changes."""
 
-_POSITIONS, _HISTORY, _WRITTEN, _REACHED = "files", "history", "written", "reached"
+_POSITIONS, _HISTORY = "files", "history"
+_DIRECTORY, _WRITTEN, _REACHED = "directory", "written", "reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,11 @@ class _Backfill:
         self, config: c.Config, task: Task, store: StateStore, read_bytes: Callable[[int], None]
     ) -> None:
         self._store = store
-        self._begun = f"{config.state_dir / BACKFILL} and {config.request_log_dir}/*.{BACKFILL}.db*"
+        metrics = task.metrics.resolve()
+        self._begun = (
+            f"{config.state_dir / BACKFILL}, {config.request_log_dir}/*.{BACKFILL}.db*"
+            f" and {metrics}/*.om"
+        )
         self._source = task.source
         attributes = config.labels.attributes
         vocabulary = instruments(config.histograms.buckets())
@@ -93,8 +98,7 @@ class _Backfill:
         self._log_begins = _first_logged(config.request_log_dir)
         history = store.positions(_HISTORY)
         self._reached = int(history.get(_REACHED, b"-1"))
-        written = history.get(_WRITTEN, b"").decode()
-        self._history = History(task.metrics, self._ledger, STEP_S, written)
+        self._history = self._history_in(metrics, history)
         self._spec = resolve(task.tail.format, config.formats)
         self._attributes, self._zone = attributes, task.tail.timezone
         known = {
@@ -113,6 +117,15 @@ class _Backfill:
             report=self._report,
             read_bytes=read_bytes,
         )
+
+    def _history_in(self, directory: Path, known: Mapping[str, bytes]) -> History:
+        """The history; its directory is ours before anything is written there."""
+        is_ours = known.get(_DIRECTORY) == bytes(directory)
+        written = known.get(_WRITTEN, b"").decode() if is_ours else None
+        history = History(directory, self._ledger, STEP_S, written)
+        begun = {_DIRECTORY: bytes(directory), _WRITTEN: history.position.encode()}
+        self._store.rearrange((), {_HISTORY: begun})
+        return history
 
     def _new_decoder(self) -> Decoder:
         return Decoder(self._spec, self._kinds, self._attributes, self._zone)
@@ -176,6 +189,7 @@ class _Backfill:
         fold = self._accountant.fold(self._tally, self._kinds)
         changes = self._ledger.changes(fold.additions)
         self._history.add(step, changes)
+        self._history.sync()
         if self._log is not None:
             self._log.commit(self._store.batch + 1)
         self._store.commit(

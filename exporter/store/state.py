@@ -145,7 +145,7 @@ class StateStore:
         for suffix in ("-wal", "-shm"):  # SQLite would take an older file's log for this one's.
             _beside(self._path, suffix).unlink(missing_ok=True)
         unfinished.rename(self._path)
-        _sync_directory(self._path.parent)
+        sync(self._path.parent)
 
     def series(self, instruments: Sequence[Instrument]) -> list[StoredSeries]:
         """All series; those whose histogram has other buckets now are left out, and begin anew.
@@ -379,9 +379,9 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name durable too."""
-    handle = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make what a file holds durable; of a directory, the names of its files."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

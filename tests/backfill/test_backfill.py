@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -50,10 +51,23 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def backfill(config: Path, *files: Path) -> Result:
-    metrics = f"--metrics={config.parent / 'history'}"
-    arguments = [f"--config.file={config}", "--source=log", metrics, *map(str, files)]
-    return CliRunner().invoke(main, ["backfill", *arguments])
+def backfill(config: Path, *files: Path, metrics: Path | None = None) -> Result:
+    flags = [f"--config.file={config}", "--source=log"]
+    directory = f"--metrics={metrics or config.parent / 'history'}"
+    return CliRunner().invoke(main, ["backfill", *flags, directory, *map(str, files)])
+
+
+def fails_after(commits: int) -> Callable[..., None]:
+    """A state's `commit` that meets a full disk after some."""
+    commit, left = StateStore.commit, [commits]
+
+    def fails(self: StateStore, *values: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("the disk is full")
+        commit(self, *values)
+
+    return fails
 
 
 def logged(config: Path) -> list[str | None]:
@@ -136,6 +150,64 @@ def test_there_may_be_more_files_than_can_be_open(config: Path, tmp_path: Path) 
     assert (values, values[-1]) == (sorted(values), 400)
 
 
+def three_logs(tmp_path: Path) -> list[Path]:
+    """Ten requests in each, ten hours apart; midnight is within the first."""
+    logs = [tmp_path / f"{n}.jsonl" for n in range(3)]
+    for n, log in enumerate(logs):
+        begin = BEGAN - 300 + 36_000 * n
+        log.write_bytes(b"".join(line(10 * n + k, begin + 60 * k) for k in range(10)))
+    return logs
+
+
+def test_a_backfill_goes_on_where_its_metrics_were_moved_away(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = three_logs(tmp_path)
+    assert backfill(config, first).exit_code == 0
+    whole, last = sorted((tmp_path / "history").iterdir())
+    last.rename(tmp_path / "imported.om")
+    before = whole.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(StateStore, "commit", fails_after(0))
+        assert "interrupted; run it again" in backfill(config, second).stderr
+    assert backfill(config, second).exit_code == 0
+    assert whole.read_bytes() == before
+    assert last.read_bytes().startswith(b"# HELP")
+    requests = totals(config)
+    assert requests == sorted(set(requests))
+    assert requests[-1] == (BEGAN - 300 + 36_000 + 600 - 0.001, 20)
+
+    elsewhere = tmp_path / "elsewhere"
+    assert backfill(config, third, metrics=elsewhere).exit_code == 0
+    assert totals(config) == requests
+    (path,) = elsewhere.iterdir()
+    path.rename(last)
+    assert totals(config)[-1] == (BEGAN - 300 + 72_000 + 600 - 0.001, 30)
+
+
+def test_the_metrics_of_another_backfill_are_left_as_they_are(config: Path, tmp_path: Path) -> None:
+    log, *_ = three_logs(tmp_path)
+    assert backfill(config, log).exit_code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "history").iterdir()}
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "state_dir": f"{tmp_path}/other"}))
+    refused = backfill(config, log)
+    assert refused.exit_code == 78
+    assert refused.stderr.startswith(f"{min(before)}: is of another backfill; name another")
+    assert {path: path.read_bytes() for path in (tmp_path / "history").iterdir()} == before
+
+
+def test_a_file_of_metrics_that_lost_its_end_is_named(config: Path, tmp_path: Path) -> None:
+    log, later, _ = three_logs(tmp_path)
+    assert backfill(config, log).exit_code == 0
+    path = max((tmp_path / "history").iterdir())
+    path.write_bytes(path.read_bytes()[:1000])
+    refused = backfill(config, later)
+    assert refused.exit_code == 78
+    assert refused.stderr.startswith(f"{path}: is shorter than an earlier run left it; move it")
+    assert path.stat().st_size == 1000
+
+
 @pytest.mark.fault("kill -9 of a backfill")
 def test_an_interrupted_backfill_goes_on_and_counts_nothing_twice(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -143,18 +215,9 @@ def test_an_interrupted_backfill_goes_on_and_counts_nothing_twice(
     files = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
     for place, file in enumerate(files):
         file.write_bytes(b"".join(line(n, BEGAN + 45 * n) for n in range(place, 400, 2)))
-    commit = StateStore.commit
-    for moment in (1, 50, 120, 121):
-        left = [moment]
-
-        def fails(self: StateStore, *values: Any, left: list[int] = left) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise OSError("the disk is full")
-            commit(self, *values)
-
+    for moment in (0, 1, 50, 120, 121):
         with monkeypatch.context() as patched:
-            patched.setattr(StateStore, "commit", fails)
+            patched.setattr(StateStore, "commit", fails_after(moment))
             done = backfill(config, *files)
         assert "interrupted; run it again to go on: the disk is full" in done.stderr
     assert backfill(config, *files).exit_code == 0
