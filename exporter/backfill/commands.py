@@ -65,6 +65,7 @@ def backfill(
         (report.rejected, "lines cannot be read: see `formats test`"),
         (report.untimed, "requests name no time, and are left out"),
         (report.recent, "requests are left out, for the daemon counts them itself (--until)"),
+        (report.logged, "requests are logged already, or may be (no id); the metrics have them"),
         (report.expired, "requests are older than the request log keeps; the metrics have them"),
     ):
         if count:

@@ -71,6 +71,7 @@ class Report:
     Attributes:
         untimed: requests that name no time.
         recent: requests that the daemon counts itself, for they ended after it began.
+        logged: requests that get no row, for the daemon has logged them.
         expired: requests that are too old for the request log.
     """
 
@@ -80,6 +81,7 @@ class Report:
     untimed: int = 0
     recent: int = 0
     requests: int = 0
+    logged: int = 0
     expired: int = 0
 
 

@@ -1,19 +1,19 @@
 """A backfill from its beginning, or from where it was interrupted, to its end."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import apsw
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from exporter import config as c
 from exporter.accounting import Accountant
 from exporter.backfill.history import History
+from exporter.backfill.logged import LoggedRequests
 from exporter.backfill.reading import BackfillError, OldLogs, Piece, Position, Report
 from exporter.engine import labelling, price_list, request_log
 from exporter.formats import resolve
@@ -21,9 +21,8 @@ from exporter.formats.compile import Decoder
 from exporter.ledger import Ledger
 from exporter.pipeline import MOST_KINDS
 from exporter.record import Kinds
-from exporter.requestlog.files import BACKFILL, day_files
+from exporter.requestlog.files import BACKFILL
 from exporter.requestlog.log import RequestLogMetrics
-from exporter.requestlog.open_day import OpenDay, open_day
 from exporter.store.state import StateStore
 from exporter.tally import Tally
 from exporter.vocabulary import IDENTITY, instruments
@@ -95,7 +94,7 @@ class _Backfill:
             if config.request_log.enabled
             else None
         )
-        self._log_begins = _first_logged(config.request_log_dir)
+        self._logged = LoggedRequests(config.request_log_dir, task.source)
         history = store.positions(_HISTORY)
         self._reached = int(history.get(_REACHED, b"-1"))
         self._history = self._history_in(metrics, history)
@@ -178,7 +177,9 @@ class _Backfill:
         self._report.requests += len(batch)
         estimate = self._prices.estimate(batch)
         if self._log is not None:
-            rows = (batch.start_times() < self._log_begins).nonzero()[0]
+            is_logged = self._logged.have(batch)
+            self._report.logged += int(is_logged.sum())
+            rows = np.flatnonzero(~is_logged)
             estimated = None if estimate is None else estimate[rows]
             self._log.add(self._source, batch.take(rows), estimated)
         self._tally.add(batch, estimate)
@@ -210,23 +211,6 @@ class _Backfill:
         if len(self._kinds) > MOST_KINDS:  # Pieces that are decoded already have its numbers.
             self._kinds = self._kinds.successor()
             self._logs.decoder = self._new_decoder()
-
-
-def _first_logged(directory: Path) -> float:
-    """When the first request started that the daemon has logged, Unix seconds; infinite if none."""
-    first = [
-        started
-        for name in day_files(directory)
-        if name.part != BACKFILL and (day := open_day(directory, name, None)) is not None
-        for started in _starts(day)
-    ]
-    return min(first, default=math.inf)
-
-
-def _starts(day: OpenDay) -> list[float]:
-    with day.closing():
-        found: list[Any] = day.database.execute("select min(earliest) from blocks").fetchall()
-    return [microseconds / 1e6 for (microseconds,) in found if microseconds is not None]
 
 
 def daemon_began(config: c.Config) -> float | None:

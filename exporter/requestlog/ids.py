@@ -31,7 +31,8 @@ def _plain(text: bytes) -> bytes:
     return _WRITTEN_UUID.sub(lambda uuid: uuid[0].replace(b"-", b"").lower(), text)[1:]
 
 
-def _encoded(request_id: str) -> bytes:
+def encoded(request_id: str) -> bytes:
+    """An id as it stands in a block's text."""
     return request_id.replace("\n", " ").encode("utf-8", "replace")
 
 
@@ -45,13 +46,13 @@ def index_entries(text: bytes, first: int) -> NDArray[np.int64]:
 
 def index_range(request_id: str) -> tuple[int, int]:
     """Where entries of an id stand in the index: the first and the last one that may be."""
-    low = zlib.crc32(_plain(_encoded(request_id))) << ROW_BITS
+    low = zlib.crc32(_plain(encoded(request_id))) << ROW_BITS
     return low, low | ROW_MASK
 
 
 def lines_with(text: bytes, request_id: str) -> list[int]:
     """Numbers of the lines that are this id, whichever way it is written there."""
-    plain = _plain(_encoded(request_id))
+    plain = _plain(encoded(request_id))
     found = set()
     for needle in _needles(plain):
         at = text.find(needle)

@@ -60,10 +60,10 @@ def logged(kind: Kind, source: str, estimate_currency: str = "") -> LoggedKind:
     )
 
 
-_OTHER = "other"
-_OTHER_KIND = LoggedKind(
-    *(_OTHER, _OTHER, _OTHER, _OTHER, 0, _OTHER, False, False, "", "", "", _OTHER)
-)
+OTHER = "other"
+"""Each name of what has no number of its own."""
+
+_OTHER_KIND = LoggedKind(*(OTHER, OTHER, OTHER, OTHER, 0, OTHER, False, False, "", "", "", OTHER))
 
 
 class Dictionary:

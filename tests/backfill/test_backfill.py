@@ -310,6 +310,30 @@ def test_the_daemons_counts_and_rows_are_not_touched(config: Path, tmp_path: Pat
     assert StateStore(loaded.state_dir).batch == batch
 
 
+def test_what_the_daemon_has_logged_of_the_source_gets_no_second_row(
+    config: Path, tmp_path: Path
+) -> None:
+    settings = json.loads(config.read_text())
+    tail = {"paths": [f"{tmp_path}/second.jsonl"], "format": "records"}
+    settings["sources"].append({"name": "second", "tail": tail})
+    config.write_text(json.dumps(settings))
+    loaded = load_config(config)
+    late = line(2, BEGAN + 120, request_id="a client's\njoke")
+    (tmp_path / "live.jsonl").write_bytes(late + line(9, NOW - 10))
+    (tmp_path / "second.jsonl").write_bytes(line(3, BEGAN + 180) + line(8, BEGAN - DAY_S))
+    engine = Engine(loaded, StateStore(loaded.state_dir), Metrics())
+    engine.pipeline.step()
+    engine.pipeline.stop()
+    old = [line(0, BEGAN + 2), line(1, BEGAN + 60, request_id=None), late, line(3, BEGAN + 180)]
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(b"".join([*old, line(4, BEGAN + 240, request_id=None)]))
+    done = backfill(config, log)
+    assert "5 requests of 5 lines\n2 requests are logged already, or may be" in done.stdout
+    rows = ["id-0", "a client's joke", "id-3", "id-3", "id-8", "id-9", None]
+    assert sorted(logged(config), key=str) == sorted(rows, key=str)
+    assert totals(config)[-1][1] == 5
+
+
 def test_where_the_request_log_is_disabled_there_are_samples_and_no_rows(
     config: Path, tmp_path: Path
 ) -> None:
