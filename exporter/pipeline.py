@@ -42,6 +42,9 @@ lines takes longer to sum, and more memory, the more there are."""
 MOST_WAITING = 50_000
 """Requests that wait, in memory, for a commit that nothing hurries."""
 
+MOST_TOGETHER = 500_000
+"""Requests of a commit, some 120 MB of rows: with a long interval a backlog would be any number."""
+
 DECODER_FAILED = "decoder_failed"
 """Reason of a rejected line that the decoder should have rejected by itself."""
 
@@ -124,6 +127,7 @@ class Pipeline:
         self._lines = {feed.source.name: _Lines() for feed in feeds}
         self._newest: Decoded | None = None  # Of what is in the tally.
         self._pending: _Pending | None = None
+        self._hurries = False  # Somebody waits for what was read.
         self._failing: set[str] = set()  # Sources, and places of decoders: each is logged once.
         self._rejecting: set[tuple[str, str]] = set()  # Sources and reasons, likewise.
         self._stopping = threading.Event()
@@ -142,11 +146,9 @@ class Pipeline:
         retry_s = 0.0
         stopping = False
         while not stopping:
-            hurries = self._arrived.is_set()
-            self._arrived.clear()
             stopping = self._stopping.is_set()
             try:
-                more = self.step(may_wait=not (hurries or stopping))
+                more = self.step(may_wait=not stopping)
                 wait_s = 0.0 if more else self._until_next_look()
                 retry_s = 0.0
             except OSError as error:
@@ -170,7 +172,7 @@ class Pipeline:
         """Read, and commit one batch; whether there may be more to read at once.
 
         Args:
-            may_wait: the commit may, until it is due.
+            may_wait: the commit may, until it is due, if nobody waits for it.
 
         Raises:
             OSError: the commit failed; the next step tries it again before it reads.
@@ -179,7 +181,7 @@ class Pipeline:
         if self._pending is None:
             more = self._read()
             waits = self._clock() < self._due and self._tally.records < MOST_WAITING
-            if may_wait and waits and not more:
+            if may_wait and waits and not more and not self._hurries:
                 return False
             self._pending = self._prepared()
         self._commit(self._pending)
@@ -191,15 +193,19 @@ class Pipeline:
         return min(self._poll_interval_s, until_due) if until_due > 0 else self._poll_interval_s
 
     def _read(self) -> bool:
-        """Sum what the sources have until the commit is due; whether they may have more."""
+        """Sum what the sources have until it is time to commit; whether they may have more."""
         due = self._clock() + self._commit_interval_s
         while True:
+            self._hurries |= self._arrived.is_set()
+            self._arrived.clear()  # Before the sources are asked, so that what comes later is seen.
             sizes = [self._read_from(feed) for feed in self._feeds]
             if self._clock() >= due or len(self._kinds) > MOST_KINDS or self._stopping.is_set():
                 return True
             # One that gave little has no more: to ask at once again would cost more than it has.
             if max(sizes, default=0) < READ_BUDGET // 2:
                 return False
+            if self._hurries or self._tally.records >= MOST_TOGETHER:
+                return True
 
     def _read_from(self, feed: Feed) -> int:
         """Sum what one source has, up to the budget; bytes."""
@@ -272,6 +278,7 @@ class Pipeline:
             self._metrics.commit_seconds.observe(time.perf_counter() - began)
             self._ledger.publish(pending.changes, pending.exemplars)
         self._pending = None  # From here on the batch counts, whatever fails.
+        self._hurries = False
         kinds_in_use = len(self._tally.touched())
         if self._tally.records:
             self._tally.clear()

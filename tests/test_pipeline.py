@@ -21,6 +21,9 @@ from exporter.vocabulary import REQUEST_DURATION, REQUESTS, TOKENS
 from tests.feeding import HeldSource, feeding, line
 from tests.waiting import wait_until
 
+A_TURN = line(request_id="x" * pipeline.READ_BUDGET)
+"""As much as a source may give at once."""
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +292,32 @@ def test_what_somebody_waits_for_is_committed_at_once_and_the_rest_with_it(
         assert fed.value(TOKENS) == 1
         arrived.set()
         wait_until(lambda: fed.value(TOKENS) == 3)
+
+
+def test_a_backlog_is_committed_in_parts_however_long_the_interval_is(
+    tmp_path: Path, source: HeldSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MOST_TOGETHER", 2)
+    source.blocks = [A_TURN] * 5
+    with feeding(tmp_path, source, commit_interval_s=60) as fed:
+        for durable in (2, 4, 5):
+            fed.pipeline.step()
+            assert source.durable == durable
+
+
+def test_a_push_does_not_wait_for_the_end_of_a_backlog(tmp_path: Path) -> None:
+    class Backlog(HeldSource):
+        def read(self, budget: int) -> Iterator[bytes]:
+            if self.reads == 1:
+                pushed.blocks.append(line(input_tokens=7))
+                arrived.set()
+            return super().read(budget)
+
+    arrived = threading.Event()
+    pushed, backlog = HeldSource("pushed"), Backlog("gateway", [A_TURN] * 9)
+    with feeding(tmp_path, pushed, backlog, commit_interval_s=60, arrived=arrived) as fed:
+        assert fed.pipeline.step() is True
+        assert (pushed.durable, backlog.durable) == (1, 3)
 
 
 def test_a_commit_that_is_due_does_not_wait_for_the_next_look(tmp_path: Path) -> None:
