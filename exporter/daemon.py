@@ -15,7 +15,14 @@ import uvloop
 from exporter import logs, notify
 from exporter.allocator import tune_allocator
 from exporter.config import Config, load_config, unfilled_attributes
-from exporter.engine import EX_SOFTWARE, RELOAD_LIMIT_S, SWITCH_INTERVAL_S, Engine, Metrics
+from exporter.engine import (
+    EX_SOFTWARE,
+    RELOAD_LIMIT_S,
+    SWITCH_INTERVAL_S,
+    Engine,
+    Metrics,
+    refuse_other_kinds,
+)
 from exporter.errors import ExporterError
 from exporter.garbage import collect, search_rarely
 from exporter.readers import Readers
@@ -84,6 +91,7 @@ class Daemon:
         self._inboxes = Inboxes()
         self._store = StateStore(config.state_dir)
         try:
+            refuse_other_kinds(config, self._store)
             self._workers = Workers(
                 known_workers(config, self._store),
                 self._metrics.workers,
@@ -287,6 +295,7 @@ class Daemon:
             os._exit(EX_SOFTWARE)
 
     async def _take_over(self, config: Config) -> None:
+        await asyncio.to_thread(refuse_other_kinds, config, self._store)
         self._workers.configure(config)
         engine = await asyncio.to_thread(self._engine_of, config)
         self._readers = await asyncio.to_thread(self._readers_of, engine)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import config as c
 from exporter.accounting import Accountant, Labelling
+from exporter.errors import StateError
 from exporter.export.otlp.metrics import OtlpMetrics
 from exporter.formats import builtin_names, resolve
 from exporter.formats.compile import Decoder
@@ -29,6 +30,7 @@ from exporter.sources.inbox import Inboxes, RecordSource
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
 from exporter.sources.proxy.metrics import ProxyMetrics
 from exporter.sources.tail import TailMetrics, TailSettings, TailSource
+from exporter.sources.tail.records import STARTED
 from exporter.sources.tail.share import WHOLE, Share
 from exporter.store.state import StateStore
 from exporter.vocabulary import IDENTITY, instruments
@@ -258,6 +260,23 @@ def _poll_interval(config: c.Config) -> float:
     wanted: list[float] = [source.tail.poll_interval for source in config.sources if source.tail]
     wanted += [watched_s for source in config.sources if source.proxy]
     return min(wanted, default=watched_s)
+
+
+def refuse_other_kinds(config: c.Config, store: StateStore) -> None:
+    """What one kind of source has stored means nothing to another, and must not be lost.
+
+    Raises:
+        StateError: a source has the name of one that was of another kind.
+    """
+    for source in config.sources:
+        stored = {} if source.proxy else store.positions(source.name)
+        was_tail = STARTED in stored
+        if stored and was_tail != bool(source.tail):
+            before, now = ("tail", "ingest") if was_tail else ("ingest", "tail")
+            raise StateError(
+                f"sources: {source.name!r} was `{before}` before, and its state is kept: as `{now}`"
+                " it needs another name"
+            )
 
 
 def has_lost_its_state(store: StateStore) -> bool:

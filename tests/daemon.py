@@ -59,8 +59,16 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body."""
+        return self._ask(path)
+
+    def post(self, path: str, body: str = "") -> tuple[int, str]:
+        """Status and body of what comes back."""
+        return self._ask(path, body.encode())
+
+    def _ask(self, path: str, body: bytes | None = None) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as response:
+            url = f"http://{self.address}{path}"
+            with urllib.request.urlopen(url, body, timeout=10) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:

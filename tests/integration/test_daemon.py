@@ -135,6 +135,38 @@ def test_a_reload_that_moves_the_state_is_refused(setup: Setup, tmp_path: Path) 
         counts(daemon, 1)
 
 
+@pytest.mark.parametrize(("before", "after"), [("tail", "ingest"), ("ingest", "tail")])
+def test_a_source_cannot_have_the_name_of_one_of_another_kind(
+    setup: Setup, before: str, after: str
+) -> None:
+    kinds = {"tail": setup.tail, "ingest": {}}
+    setup.rest = {"sources": [{"name": "gateway", before: kinds[before]}]}
+    setup.write()
+    setup.append(line())
+    with setup.start("--web.enable-lifecycle").wait_ready() as daemon:
+        if before == "ingest":
+            assert daemon.post("/ingest/records", line(request_id="a"))[0] == 200
+        counts(daemon, 1)
+        setup.rest = {"sources": [{"name": "gateway", after: kinds[after]}]}
+        setup.write()
+        refusal = f"'gateway' was `{before}` before"
+        status, said = daemon.post("/-/reload")
+        assert status == 500
+        assert refusal in said
+        setup.append(line())
+        if before == "ingest":
+            daemon.post("/ingest/records", line(request_id="b"))
+        counts(daemon, 2)
+        daemon.end()
+    with setup.start() as daemon:
+        assert daemon.process.wait(60) == EX_CONFIG
+        assert refusal in daemon.log.read_text().splitlines()[-1]
+    setup.rest = {"sources": [{"name": "another", after: kinds[after]}]}
+    setup.write()
+    with setup.start().wait_ready() as daemon:
+        counts(daemon, 2 if after == "ingest" else 4)
+
+
 @pytest.mark.fault("reload while commits fail")
 def test_a_reload_that_cannot_commit_changes_nothing_and_counting_goes_on(setup: Setup) -> None:
     with setup.start().wait_ready() as daemon:
