@@ -45,6 +45,8 @@ whose entries are being made come on top."""
 
 RETENTION_EVERY_S = 10.0
 
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+
 
 class RequestLogMetrics:
     """What the request log says about itself."""
@@ -170,20 +172,31 @@ class RequestLog:
         found = self._days.get(day)
         if found is not None:
             return found
-        path = DayName(day, self._part).path(self._directory)
+        path = self._path(day)
         try:
             file = DayFile(path, self._state, batch)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            kept = path.with_name(f"{path.name}.corrupt-{self._clock():.0f}")
-            move_aside(path, kept)
-            log.error(
-                "request log: a day is damaged and moved aside",
-                day=str(day),
-                kept=str(kept),
-                reason=str(error),
-            )
+        except _DAMAGE as damage:
+            self._move_aside(day, damage)
             file = DayFile(path, self._state, batch)
         return self._days.setdefault(day, _Day(file))
+
+    def _path(self, day: date) -> Path:
+        return DayName(day, self._part).path(self._directory)
+
+    def _move_aside(self, day: date, damage: apsw.Error) -> None:
+        """Keep a damaged day for a look at it; it begins anew."""
+        open_day = self._days.pop(day, None)
+        if open_day is not None:
+            open_day.file.close()
+        path = self._path(day)
+        kept = path.with_name(f"{path.name}.corrupt-{self._clock():.0f}")
+        move_aside(path, kept)
+        log.error(
+            "request log: a day is damaged and moved aside",
+            day=str(day),
+            kept=str(kept),
+            reason=str(damage),
+        )
 
     def add(self, source: str, batch: Batch, estimate: Numbers | None = None) -> None:
         """Gather the requests of a batch; touches no file.
@@ -234,12 +247,23 @@ class RequestLog:
         Raises:
             OSError: it could not be written; nothing is lost, and it may be tried again.
         """
+        for day, parts in self._pending.items():
+            try:
+                self._append(day, parts, batch)
+            except apsw.Error as error:
+                raise OSError(f"request log: {self._path(day)}: {error}") from error
+
+    def _append(self, day: date, parts: Sequence[_Part], batch: int) -> None:
+        """Write requests to their day, which may prove to be damaged only now."""
         try:
-            for name, parts in self._pending.items():
-                day = self._open(name, batch)
-                day.file.append(joined([self._rows(day, part) for part in parts]), batch)
-        except apsw.Error as error:
-            raise OSError(f"request log: {error}") from error
+            self._write(day, parts, batch)
+        except _DAMAGE as damage:
+            self._move_aside(day, damage)
+            self._write(day, parts, batch)
+
+    def _write(self, day: date, parts: Sequence[_Part], batch: int) -> None:
+        open_day = self._open(day, batch)
+        open_day.file.append(joined([self._rows(open_day, part) for part in parts]), batch)
 
     def committed(self) -> None:
         """The state has committed the same batch: it may be read now, and is not ours to keep."""

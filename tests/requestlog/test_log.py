@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,66 @@ def test_a_damaged_day_is_moved_aside_and_the_others_are_shown(tmp_path: Path) -
     assert list(tmp_path.glob(f"{day_text(1)}.db.corrupt-*"))
 
 
+def damage_a_block(log: Logging) -> None:
+    log.damage(1)
+
+
+def damage_a_page(log: Logging) -> None:
+    """While the log is closed: it does not look at that page when it opens the day."""
+    log.log.close()
+    path = log.directory / f"{day_text()}.db"
+    database = apsw.Connection(str(path))
+    query = "select rootpage, page_size from sqlite_schema, pragma_page_size where name = 'columns'"
+    found: list[Any] = database.execute(query).fetchall()
+    page, size = found[0]
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"x" * size
+    path.write_bytes(content)
+    log.restart()
+
+
+@pytest.mark.fault("damaged day of the request log")
+@pytest.mark.parametrize("damage", [damage_a_block, damage_a_page])
+def test_a_day_that_proves_to_be_damaged_holds_nothing_up_and_begins_anew(
+    tmp_path: Path, damage: Callable[[Logging], None]
+) -> None:
+    log = Logging(tmp_path)
+    for n in range(3):
+        log.write(a_request(f"before-{n}"))
+    damage(log)
+    written = [f"{n:02}" for n in range(day.MOST_SMALL_BLOCKS)]
+    for name in written:
+        log.write(a_request(f"today-{name}"), a_request(f"yesterday-{name}", NOON - DAY_S))
+    found = everything(log)
+    today = [name.removeprefix("today-") for name in found if name.startswith("today-")]
+    assert today
+    assert found == [
+        *(f"today-{name}" for name in written[-len(today) :]),
+        *(f"yesterday-{name}" for name in written),
+    ]
+    assert len(list(tmp_path.glob(f"{day_text()}.db.corrupt-*"))) == 1
+
+
+def test_a_batch_that_begins_a_damaged_day_anew_is_taken_back_as_any_other(
+    tmp_path: Path,
+) -> None:
+    log = Logging(tmp_path)
+    for n in range(day.MOST_SMALL_BLOCKS):
+        log.write(a_request(f"before-{n}"))
+    log.write(a_request("kept", NOON - DAY_S))
+    log.damage(1)
+    batch = a_request("again"), a_request("again too", NOON - DAY_S)
+    log.add(*batch)
+    for _ in range(2):  # The state's commit fails after the first one.
+        log.log.commit(log.batch + 1)
+        assert everything(log) == ["kept"]
+    log.restart()
+    assert everything(log) == ["kept"]
+    log.write(*batch)
+    assert everything(log) == ["again", "again too", "kept"]
+
+
 @pytest.mark.fault("state of another version")
 def test_a_file_of_a_later_format_is_a_refusal_that_names_it(tmp_path: Path) -> None:
     log = Logging(tmp_path)
@@ -308,9 +369,10 @@ def test_a_commit_that_cannot_be_written_is_an_os_error_and_loses_nothing(tmp_pa
     log = Logging(tmp_path)
     log.write(a_request("first"))
     log.add(a_request("second"))
-    other = apsw.Connection(str(tmp_path / f"{day_text()}.db"))
+    path = tmp_path / f"{day_text()}.db"
+    other = apsw.Connection(str(path))
     other.execute("begin immediate")
-    with pytest.raises(OSError, match=r"request log: .*locked"):
+    with pytest.raises(OSError, match=f"request log: {path}: .*locked"):
         log.commit()
     other.close()
     log.commit()
