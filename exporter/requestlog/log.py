@@ -1,5 +1,6 @@
 """The request log as it is written: which day a request belongs to, and how many days are kept."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ class RequestLog:
         self._pending: dict[date, list[_Part]] = {}
         self._is_full = False
         self._is_failing = False
-        self._retention_due = 0.0
+        self._retention_kept = -math.inf  # When it was, last.
         try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             for name in day_files(directory):
@@ -334,12 +335,14 @@ class RequestLog:
 
     def _keep_retention(self) -> None:
         """Unlink days that are too old, then the oldest ones until the size fits; now and then."""
-        if self._clock() < self._retention_due:
+        now = self._clock()
+        # Either way: a clock that was ahead is set back, maybe by days.
+        if abs(now - self._retention_kept) < RETENTION_EVERY_S:
             return
-        self._retention_due = self._clock() + RETENTION_EVERY_S
+        self._retention_kept = now
         names = day_files(self._directory)
         sizes = {name: size(name.path(self._directory)) for name in names}
-        today = day_of(self._clock())
+        today = day_of(now)
         for name in names:
             too_old = name.day < self._oldest_kept()
             too_much = sum(sizes.values()) > self._retention.max_bytes and name.day < today

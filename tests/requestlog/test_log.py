@@ -127,6 +127,18 @@ def test_days_beyond_the_retention_are_deleted_and_late_requests_for_them_droppe
     assert not list(tmp_path.glob(f"{day_text(2)}*"))
 
 
+@pytest.mark.fault("clock that jumps back")
+def test_a_clock_that_was_ahead_does_not_hold_the_retention_up(tmp_path: Path) -> None:
+    log = Logging(tmp_path, days=2)
+    log.now += 10 * DAY_S
+    log.log.tend()
+    log.now -= 10 * DAY_S
+    log.write(a_request("today"), a_request("oldest", NOON - 2 * DAY_S))
+    log.now += DAY_S
+    log.log.tend()
+    assert everything(log) == ["today"]
+
+
 def test_the_oldest_days_go_when_the_size_limit_is_reached(tmp_path: Path) -> None:
     log = Logging(tmp_path, max_bytes=400_000)
     for ago in (3, 2, 1, 0):
