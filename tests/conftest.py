@@ -1,5 +1,6 @@
 """What tests of several parts share: Debian's programs, a real Prometheus."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,16 @@ def quick_path() -> Iterator[Path]:
     """A directory in memory, where there is one."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A directory that any user can get to, unlike `tmp_path`."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    path.chmod(0o755)
+    shutil.rmtree(path)
 
 
 @pytest.fixture

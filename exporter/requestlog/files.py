@@ -1,5 +1,6 @@
 """Day files and their names."""
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -43,13 +44,18 @@ def day_name(text: str) -> DayName:
 
 
 def day_files(directory: Path) -> list[DayName]:
-    """All that there are, oldest first."""
+    """All that there are, oldest first.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
     found = []
-    for path in directory.glob("????-??-??*.db"):
-        try:
-            found.append(day_name(path.stem))
-        except ValueError:
-            continue  # Not one of ours.
+    with suppress(FileNotFoundError):
+        # Not by `glob`, to which a directory that may not be read is an empty one.
+        for path in directory.iterdir():
+            with suppress(ValueError):  # Not one of ours.
+                if path.match("????-??-??*.db"):
+                    found.append(day_name(path.stem))
     return sorted(found)
 
 

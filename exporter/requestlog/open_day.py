@@ -135,18 +135,22 @@ def open_day(directory: Path, name: DayName, published: int | None) -> OpenDay |
     """A day's file; None if it is gone, or not made yet.
 
     Raises:
-        StateError: it is of another format.
-        apsw.Error: it cannot be read.
+        StateError: it cannot be opened, or is of another format.
     """
     path = name.path(directory)
     if not path.exists():
         return None
     try:
-        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    except apsw.CantOpenError:
-        return None
+        return _opened(path, name, published)
+    except apsw.Error as error:
+        if not path.exists():  # Retention was faster.
+            return None
+        raise StateError(f"{path}: {error}") from error
+
+
+def _opened(path: Path, name: DayName, published: int | None) -> OpenDay | None:
+    database = _connection(path)
     try:
-        database.set_busy_timeout(BUSY_TIMEOUT_MS)
         version = database.pragma("user_version")
         if version == 0:
             database.close()
@@ -157,3 +161,24 @@ def open_day(directory: Path, name: DayName, published: int | None) -> OpenDay |
     except BaseException:
         database.close()
         raise
+
+
+def _connection(path: Path) -> apsw.Connection:
+    """For reading, also as a user who may not write the files that SQLite puts beside a day's."""
+    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        database.set_busy_timeout(BUSY_TIMEOUT_MS)
+        database.pragma("user_version")
+    except (apsw.ReadOnlyError, apsw.CantOpenError):
+        database.close()
+        if path.with_name(f"{path.name}-wal").exists():
+            raise
+        # Its writer has closed it, so that nothing of it is elsewhere.
+        return apsw.Connection(
+            f"{path.absolute().as_uri()}?immutable=1",
+            flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+        )
+    except BaseException:
+        database.close()
+        raise
+    return database

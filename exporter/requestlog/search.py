@@ -104,7 +104,7 @@ class RequestSearch:
         is missing from it. Each page looks at something that the one before has not looked at.
 
         Raises:
-            apsw.Error, StateError: a file cannot be read.
+            apsw.Error, StateError, OSError: a file or the directory cannot be read.
         """
         walk = _Walk(time.monotonic() + budget_s)
         found: list[LoggedRequest] = []

@@ -1,7 +1,6 @@
 """What becomes durable, and what the store makes of a directory that it cannot use."""
 
 import resource
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -197,16 +196,6 @@ def test_a_file_in_the_place_of_the_directory_is_a_refusal(tmp_path: Path) -> No
     for directory in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StateError, match=str(directory)):
             StateStore(directory)
-
-
-@pytest.fixture
-def public_path() -> Iterator[Path]:
-    """A directory that any user can get to, unlike `tmp_path`."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    path.chmod(0o755)
-    shutil.rmtree(path)
 
 
 def opened_by_nobody(directory: Path) -> str:

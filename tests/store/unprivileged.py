@@ -14,11 +14,16 @@ from exporter.vocabulary import INSTRUMENTS
 NOBODY = 65534
 
 
-def main() -> None:
+def become_nobody() -> None:
+    """Let go of root's rights, if this is root."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def main() -> None:
+    become_nobody()
     try:
         series = StateStore(Path(sys.argv[1])).series(INSTRUMENTS)
     except StateError as error:

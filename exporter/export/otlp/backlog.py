@@ -96,7 +96,7 @@ class Backlog:
         """The oldest rows that are not sent, at most `limit`; None if there are none.
 
         Raises:
-            apsw.Error, StateError: a day cannot be read.
+            apsw.Error, StateError, OSError: a day or the directory cannot be read.
         """
         names = self._names()
         self._forget_deleted(names)

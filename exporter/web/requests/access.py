@@ -6,6 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import apsw
 import msgspec
 from multidict import MultiDict
 
-from exporter.errors import ExporterError, reason_of
+from exporter.errors import ExporterError, StateError, reason_of
 from exporter.requestlog.exports import EXPORT_FORMATS, CountedTables
 from exporter.requestlog.filter import Filter
 from exporter.requestlog.request import LoggedRequest
@@ -87,24 +88,34 @@ class FilesAccess:
         return wanted
 
     def page(self, parameters: Parameters, limit: int) -> RequestPage:
-        return page_of(self._search, self._wanted(parameters), limit, None, BUDGET_S)
+        with _reading("the request log cannot be read"):
+            return page_of(self._search, self._wanted(parameters), limit, None, BUDGET_S)
 
     def get(self, request_id: str) -> LoggedRequest | None:
-        return request_of(self._search, request_id)
+        with _reading("the request log cannot be read"):
+            return request_of(self._search, request_id)
 
     def count(self, parameters: Parameters) -> int:
-        return self._search.counts(self._wanted(parameters), BUDGET_S).kinds.total()
+        with _reading("the request log cannot be read"):
+            return self._search.counts(self._wanted(parameters), BUDGET_S).kinds.total()
 
     def export(
         self, parameters: Parameters, format_name: str, columns: Sequence[str], raw: bool
     ) -> Iterator[tuple[bytes, int]]:
         tables = CountedTables(self._search.export(self._wanted(parameters)))
         export = export_format(format_name, raw=raw)
-        try:
+        with _reading("the export broke off"):
             for chunk in export.chunks(tables, columns):
                 yield chunk, tables.rows
-        except (apsw.Error, OSError) as error:
-            raise AccessError(f"the export broke off: {error}") from error
+
+
+@contextmanager
+def _reading(failure: str) -> Iterator[None]:
+    """What the files' own errors mean for who asked."""
+    try:
+        yield
+    except (apsw.Error, StateError, OSError) as error:
+        raise AccessError(f"{failure}: {error}") from error
 
 
 class UrlAccess:
