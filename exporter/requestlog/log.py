@@ -165,6 +165,7 @@ class RequestLog:
             for name in day_files(directory):
                 if name.part == part:
                     self._open(name.day, batch)
+                    self._close_if_done(name.day)  # Each day takes three descriptors.
         except (OSError, apsw.Error) as error:
             raise StateError(f"{directory}: {error}") from error
 
@@ -317,21 +318,30 @@ class RequestLog:
             open_day.file.shorten_log()
 
     def _index_some(self) -> None:
-        today = day_of(self._clock() - CLOCK_SKEW_S)
         for day, open_day in self._days.items():
             file = open_day.file
             behind = file.rows - file.indexed
-            if behind > (0 if day < today else MOST_UNINDEXED):
+            if behind > (0 if self._is_over(day) else MOST_UNINDEXED):
                 try:
                     file.index(INDEX_BLOCKS)
                 except apsw.Error:
                     self._days[day] = self._days.pop(day)  # The others have their turn first.
                     raise
                 return
-            if day < today and day not in self._pending:
-                file.close()
-                del self._days[day]
+            if self._close_if_done(day):
                 return
+
+    def _is_over(self, day: date) -> bool:
+        return day < day_of(self._clock() - CLOCK_SKEW_S)
+
+    def _close_if_done(self, day: date) -> bool:
+        """Close a day if it is over, and indexed; whether it was."""
+        file = self._days[day].file
+        if not self._is_over(day) or day in self._pending or file.indexed < file.rows:
+            return False
+        file.close()
+        del self._days[day]
+        return True
 
     def _keep_retention(self) -> None:
         """Unlink days that are too old, then the oldest ones until the size fits; now and then."""

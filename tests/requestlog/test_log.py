@@ -209,6 +209,14 @@ def test_a_day_that_is_over_is_indexed_little_by_little_and_closed(tmp_path: Pat
     assert ids(log.find("id-17")) == ["id-17"]
 
 
+def test_days_that_are_over_are_closed_right_after_the_start(tmp_path: Path) -> None:
+    log = Logging(tmp_path)
+    log.write(*[a_request(f"{ago}", NOON - ago * DAY_S) for ago in range(10)])
+    log.log.finish()
+    log.restart()
+    assert {path.stem for path in tmp_path.glob("*-wal")} == {day_text()}
+
+
 def test_a_day_without_ids_is_closed_as_any_other(tmp_path: Path) -> None:
     log = Logging(tmp_path)
     log.write(*[a_request("") for _ in range(10)])
