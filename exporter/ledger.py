@@ -248,7 +248,10 @@ class Ledger:
         return family, tuple(stored.labels.get(name, "") for name in family.attributes)
 
     def joined(self, series: Iterable[StoredSeries]) -> list[Change]:
-        """The changes that add the series of other ledgers; those that do not fit are left out."""
+        """The changes that add the series of other ledgers; those that do not fit are left out.
+
+        A series of several has the earliest time of birth: readers of their sum had it before.
+        """
         additions = Additions()
         for stored in series:
             family, labels = self._place(stored)
@@ -257,6 +260,7 @@ class Ledger:
                 if row is None:
                     row = family.append(labels, self._next_id, stored.created)
                     self._next_id += 1
+                family.created[row] = min(stored.created, family.created[row])
                 additions.add(family, np.array([row]), stored.value[np.newaxis])
         return self.changes(additions)
 

@@ -250,11 +250,18 @@ class StateStore:
     ) -> None:
         """As `commit`, for what is no batch: totals and positions that come from another state.
 
+        The changed series may have another time of birth now.
+
         Raises:
             StateError: it cannot be written; nothing has changed.
         """
         with _refusing(self._path), self._database:
             self._apply(changes, positions)
+            for family, rows, _ in changes:
+                self._database.executemany(
+                    "update series set created = ? where id = ?",
+                    [(family.created[row], family.ids[row]) for row in rows.tolist()],
+                )
 
     def begin_at_zero(self) -> None:
         """Forget all series and keep the positions, because another part of the state was corrupt.

@@ -85,10 +85,13 @@ class Everything:
             store.close()
         self.requests: dict[str, float] = {}
         self.durations = 0.0
+        self.created: dict[str, float] = {}
         for ledger in ledgers:
             requests = ledger[REQUESTS]
             for row, (model, *_) in enumerate(requests.labels):
                 self.requests[model] = self.requests.get(model, 0.0) + requests.values[row, 0]
+                created = requests.created[row]
+                self.created[model] = min(created, self.created.get(model, created))
             self.durations += float(ledger[REQUEST_DURATION].values[:, 0].sum())
         self.files = [
             sorted(decode(key, value).inode for key, value in part.items() if key != STARTED)
@@ -118,6 +121,17 @@ def test_a_state_is_divided_counted_on_and_gathered_again(state: Path) -> None:
         assert found.durations == 31
         assert found.all_files == [1, 2, 3, 4, 5]
         assert len(found.files) == workers
+
+
+def test_series_that_are_gathered_keep_their_earliest_time_of_birth(state: Path) -> None:
+    Everything(state, 2)
+    config = configuration(state, 2)
+    for store in (worker(state, 1), StateStore(state / "state")):
+        count(store, config, "b", 1)
+        store.close()
+    born = Everything(state, 2).created
+    for workers in (1, 1, 3):
+        assert Everything(state, workers).created == born
 
 
 class Crashed(BaseException):
