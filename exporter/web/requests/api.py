@@ -160,14 +160,7 @@ class RequestApi:
         limit = query.one("limit", whole_number(1, MOST_ITEMS), USUAL_ITEMS)
         query.check()
         search = self._log()
-        counted = await self._run(lambda: search.counts(wanted, BUDGET_S))
-        models: Counter[str] = Counter()
-        for kind, requests in counted.kinds.items():
-            if part in kind.model.casefold():
-                models[kind.model] += requests
-        items = [ModelCount(name or None, requests) for name, requests in models.most_common(limit)]
-        searched_to = _time(counted.searched_to, wanted)
-        return _json(ModelCounts(items, len(models), models.total(), searched_to))
+        return _json(await self._run(lambda: models_of(search, wanted, part, limit)))
 
     async def _export(self, request: web.Request) -> web.StreamResponse:
         query = Query(request.query, FILTER_PARAMETERS | {"format", "column", "raw", "trailer"})
@@ -250,6 +243,18 @@ def page_of(
     page = search.page(wanted, limit, after, budget_s)
     following = None if page.next is None else cursor.cursor(page.next, wanted)
     return RequestPage(list(page.requests), following, _time(page.searched_to, wanted), oldest_day)
+
+
+def models_of(search: RequestSearch, wanted: Filter, part: str, limit: int) -> ModelCounts:
+    """The models of what matches whose names have `part`, casefolded, in them."""
+    counted = search.counts(wanted, BUDGET_S)
+    models: Counter[str] = Counter()
+    for kind, requests in counted.kinds.items():
+        if part in kind.model.casefold():
+            models[kind.model] += requests
+    items = [ModelCount(name or None, requests) for name, requests in models.most_common(limit)]
+    searched_to = _time(counted.searched_to, wanted)
+    return ModelCounts(items, len(models), models.total(), searched_to)
 
 
 def export_format(name: str, *, raw: bool) -> ExportFormat:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import pandas
 import pytest
 
 from exporter.record import Record
+from exporter.requestlog.filter import Filter
+from exporter.requestlog.names import LoggedKind
 from exporter.requestlog.request import FIELDS
+from exporter.requestlog.search import Counts
 from exporter.web.requests import request_routes
 from tests.requestlog.logging_requests import NOON, Logging, a_request
 from tests.web.serving import Answer, Serve, Served
@@ -157,6 +161,24 @@ def test_models_are_searched_by_a_part_of_their_name_and_limited(
     assert len(found["items"]) == 5
     assert (found["models"], found["requests"]) == (30, 30)
     assert got(served.ask("/api/v1/models?search=LM"))["items"] == [{"model": "glm", "requests": 2}]
+
+
+def test_models_are_not_summed_on_the_event_loop_for_there_may_be_very_many(
+    log: Logging, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summed_by = []
+
+    class Watched(Counter[LoggedKind]):
+        def items(self) -> Any:
+            summed_by.append(threading.current_thread().name)
+            return super().items()
+
+    log.write(*some(3))
+    counts = log.search.counts(Filter())
+    watched = Counts(Watched(counts.kinds), counts.searched_to)
+    monkeypatch.setattr(log.search, "counts", lambda *_: watched)
+    assert got(served.ask("/api/v1/models"))["models"] == 2
+    assert [name.rpartition("_")[0] for name in summed_by] == ["request-search"]
 
 
 def test_a_log_that_is_off_is_not_found(serve: Serve) -> None:
