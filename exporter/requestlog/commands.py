@@ -124,7 +124,7 @@ def export(
     """Export all requests that match."""
     log, parameters = _log(config_file, url), _parameters(filters)
     total = log.count(parameters) if output and sys.stderr.isatty() else None
-    chunks = log.export(parameters, format_name, columns or FIELDS, raw)
+    chunks = log.export(parameters, format_name, tuple(dict.fromkeys(columns)) or FIELDS, raw)
     with (
         _file(output) as file,
         click.progressbar(

@@ -88,6 +88,12 @@ def test_export_writes_a_file_that_appears_when_it_is_whole(
     assert to_stdout.splitlines() == ["request_id,model", "id-3,glm"]
 
 
+def test_a_column_that_is_asked_for_twice_is_there_once(command: Command) -> None:
+    columns = ["--column=model", "--column=request_id", "--column=model"]
+    done = command("export", "--id=id-3", *columns)
+    assert done.stdout.splitlines() == ["model,request_id", "glm,id-3"]
+
+
 @pytest.mark.parametrize("format_name", EXPORT_FORMATS)
 def test_an_export_is_the_same_in_both_ways(
     command: Command, log: Logging, tmp_path: Path, format_name: str
