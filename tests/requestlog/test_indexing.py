@@ -40,7 +40,7 @@ def entries(directory: Path) -> list[int]:
 @example([*[BLOCK_ROWS] * 4, *["tend"] * 4, "kill", 700, *["tend"] * 9, "kill"])
 @example([*[BLOCK_ROWS] * 2, *["tend"] * 9, "lose", BLOCK_ROWS, *["tend"] * 9])
 @given(st.lists(STEPS, max_size=30))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_each_id_is_in_the_index_once_and_found_meanwhile(steps: list[int | str]) -> None:
     with TemporaryDirectory(dir=MEMORY) as directory:
         take(steps, Path(directory))
