@@ -89,15 +89,21 @@ class GrpcTransport:
         if not destination.is_encrypted:
             return grpc.insecure_channel(target, options, compression)
         credentials = grpc.ssl_channel_credentials(
-            root_certificates=_content(destination.ca_file),
-            private_key=_content(destination.key_file),
-            certificate_chain=_content(destination.cert_file),
+            root_certificates=_content(destination.ca_file, "CERTIFICATE"),
+            private_key=_content(destination.key_file or destination.cert_file, "PRIVATE KEY"),
+            certificate_chain=_content(destination.cert_file, "CERTIFICATE"),
         )
         return grpc.secure_channel(target, credentials, options, compression)
 
 
-def _content(path: Path | None) -> bytes | None:
-    return path.read_bytes() if path else None
+def _content(path: Path | None, what: str) -> bytes | None:
+    """A PEM file, read once and looked into: gRPC ends the process over one without its key."""
+    if path is None:
+        return None
+    content = path.read_bytes()
+    if f"{what}-----".encode() not in content:
+        raise DeliveryError("tls", f"{path} holds no {what} in PEM form")
+    return content
 
 
 def _refusal(error: grpc.RpcError, headers: Iterable[str]) -> DeliveryError:

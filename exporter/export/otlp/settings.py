@@ -38,6 +38,7 @@ class Destination:
         url: of gRPC, the server; of HTTP, all of it.
         secrets: headers whose values are read again for each request; a file may be replaced.
         ca_file: certificates to trust instead of the system's.
+        key_file: of the certificate in `cert_file`; None if it stands there, too.
         gzip: whether requests are compressed.
     """
 
@@ -81,11 +82,18 @@ def destination(config: OtlpConfig, signal: Signal, environ: Mapping[str, str]) 
     """Where an entry sends a signal.
 
     Raises:
-        ExporterError: an environment variable cannot be understood.
+        ExporterError: an environment variable cannot be understood, or is missing.
     """
     variables = _Variables(environ, signal)
     protocol = config.protocol or variables.choice("PROTOCOL", _PROTOCOLS) or "http/protobuf"
     tls = config.tls
+    cert_file = (tls and tls.cert_file) or variables.path("CLIENT_CERTIFICATE")
+    key_file = (tls and tls.key_file) or variables.path("CLIENT_KEY")
+    if key_file and not cert_file:
+        raise ExporterError(
+            f"OTLP endpoint {config.title}: {key_file} is a key without a certificate; "
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE or tls.cert_file is missing"
+        )
     return Destination(
         name=config.title,
         signal=signal,
@@ -94,8 +102,8 @@ def destination(config: OtlpConfig, signal: Signal, environ: Mapping[str, str]) 
         headers=variables.headers(),
         secrets=config.headers,
         ca_file=(tls and tls.ca_file) or variables.path("CERTIFICATE"),
-        cert_file=(tls and tls.cert_file) or variables.path("CLIENT_CERTIFICATE"),
-        key_file=(tls and tls.key_file) or variables.path("CLIENT_KEY"),
+        cert_file=cert_file,
+        key_file=key_file,
         gzip=(
             config.compression == "gzip"
             if config.compression

@@ -1,7 +1,10 @@
 """Metrics by OTLP, against receivers made of opentelemetry-proto's own services."""
 
 import email.utils
+import json
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,7 +138,10 @@ def test_a_missing_secret_is_a_failure_that_mends_itself(
 
 
 class Authority:
-    """A certificate authority, with `ca.pem` and what it issued to us in files."""
+    """A certificate authority, with `ca.pem` and what it issued to us in files.
+
+    `both.pem` holds our key and our certificate.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._ca = trustme.CA()
@@ -143,6 +149,7 @@ class Authority:
         ours = self._ca.issue_cert("exporter")
         ours.private_key_pem.write_to_path(directory / "key.pem")
         ours.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+        ours.private_key_and_cert_chain_pem.write_to_path(directory / "both.pem")
 
     def receiver(self, kind: str) -> HttpReceiver | GrpcReceiver:
         """One that asks for a certificate of this authority."""
@@ -173,6 +180,58 @@ def test_tls_with_a_certificate_of_ours(counted: Counting, tmp_path: Path, kind:
         without = endpoint(receiver.url, protocol=kind, timeout="500ms")
         with pushing(counted.ledger, tmp_path, without) as registry:
             wait_until(lambda: metric(registry, "failures_total", reason=TLS_FAILURES[kind]))
+
+
+SEND = """
+import json, sys
+from exporter.export.otlp.config import OtlpConfig
+from exporter.export.otlp.push import transport
+from exporter.export.otlp.settings import destination
+from exporter.export.otlp.transport import DeliveryError
+
+to = destination(OtlpConfig.model_validate(json.loads(sys.argv[1])), "metrics", {})
+try:
+    transport(to).send(b"", 5)
+except DeliveryError as error:
+    print(error)
+else:
+    print("taken")
+"""
+
+
+def sent_by_another_process(receiver: Receiver, directory: Path, **files: str) -> str:
+    """What became of a request; gRPC ends a process whose certificates it does not like."""
+    tls = {name: str(directory / file) for name, file in files.items()}
+    to = {"endpoint": receiver.url, "protocol": protocol(receiver), "tls": tls}
+    command = [sys.executable, "-c", SEND, json.dumps(to)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().replace(f"{directory}/", "")
+
+
+@pytest.mark.parametrize("kind", TLS_FAILURES)
+def test_the_key_may_stand_with_the_certificate(tmp_path: Path, kind: str) -> None:
+    with Authority(tmp_path).receiver(kind) as receiver:
+        told = sent_by_another_process(receiver, tmp_path, ca_file="ca.pem", cert_file="both.pem")
+    assert told == "taken"
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "problem"),
+    [
+        ("cert.pem", None, "tls: cert.pem holds no PRIVATE KEY in PEM form"),
+        ("cert.pem", "empty", "tls: empty holds no PRIVATE KEY in PEM form"),
+        ("empty", "key.pem", "tls: empty holds no CERTIFICATE in PEM form"),
+    ],
+)
+def test_a_file_without_its_key_or_certificate_is_a_failure_of_grpc_and_no_more(
+    tmp_path: Path, cert: str, key: str | None, problem: str
+) -> None:
+    (tmp_path / "empty").touch()
+    files = {"cert_file": cert, **({"key_file": key} if key else {})}
+    with Authority(tmp_path).receiver("grpc") as receiver:
+        told = sent_by_another_process(receiver, tmp_path, ca_file="ca.pem", **files)
+    assert told == problem
 
 
 @pytest.mark.parametrize("kind", TLS_FAILURES)

@@ -120,6 +120,12 @@ def test_a_variable_that_cannot_be_understood_is_refused(
     assert "just-a-key" not in str(caught.value)
 
 
+def test_a_key_without_a_certificate_is_refused() -> None:
+    environ = {PREFIX + "CLIENT_KEY": "/key.pem"}
+    with pytest.raises(ExporterError, match=r"/key\.pem is a key without a certificate"):
+        destination(OtlpConfig(), "metrics", environ)
+
+
 def test_every_key_is_described() -> None:
     for section in (OtlpConfig, OtlpTlsConfig):
         assert [n for n, field in section.model_fields.items() if not field.description] == []
