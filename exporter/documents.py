@@ -182,7 +182,8 @@ class Secret(Section, Confidential):
         """The secret as it is now: a file may be replaced while the program runs.
 
         Raises:
-            SecretError: there is none, or it is empty; the text names the place, never the secret.
+            SecretError: there is none, or none that a header can hold; the text names the place,
+                never the secret.
         """
         place = f"secret file {self.file}" if self.file else f"environment variable {self.env}"
         try:
@@ -193,7 +194,9 @@ class Secret(Section, Confidential):
             raise SecretError(f"{place} is not UTF-8 text") from None
         except KeyError:
             raise SecretError(f"{place} is not set") from None
-        secret = secret.removesuffix("\n")
+        secret = secret.removesuffix("\n").removesuffix("\r")
         if not secret:
             raise SecretError(f"{place} is empty")
+        if not secret.isprintable():
+            raise SecretError(f"{place} holds a line break, or another character that is unseen")
         return secret

@@ -51,7 +51,7 @@ class DocumentError(ExporterError):
 
 
 class SecretError(ExporterError):
-    """A secret's file or environment variable cannot be read."""
+    """A secret's file or environment variable cannot be read, or used as it is."""
 
 
 class StateError(ExporterError):

@@ -425,16 +425,17 @@ def test_no_way_of_writing_a_secret_brings_it_into_an_error(
 
 
 def test_a_secret_is_read_from_its_file_without_the_newline_at_its_end(tmp_path: Path) -> None:
-    for written, secret in (("a b \n", "a b "), ("a\r\n", "a"), ("a\n\n", "a\n"), ("é", "é")):
+    for written, secret in (("a b \n", "a b "), ("a\r\n", "a"), ("é", "é")):
         (tmp_path / "secret").write_bytes(written.encode())
         assert Secret(file=tmp_path / "secret").read() == secret
 
 
 def test_a_secret_is_read_from_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_KEY", "hunter2")
-    account = load(FILE, Account, "password: {env: GATEWAY_KEY}")
-    assert account.password is not None
-    assert account.password.read() == "hunter2"
+    for written in ("hunter2", "hunter2\n", "hunter2\r\n"):
+        monkeypatch.setenv("GATEWAY_KEY", written)
+        account = load(FILE, Account, "password: {env: GATEWAY_KEY}")
+        assert account.password is not None
+        assert account.password.read() == "hunter2"
 
 
 def test_a_secret_that_is_not_there_says_which(
@@ -455,6 +456,16 @@ def test_a_secret_that_is_not_there_says_which(
         with pytest.raises(SecretError) as caught:
             secret.read()
         assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize("written", ["hunter2\n\n", "hun\rter2", "hunter2\t", "\ufeffhunter2"])
+def test_a_secret_with_what_no_header_can_hold_is_refused_unseen(
+    tmp_path: Path, written: str
+) -> None:
+    (tmp_path / "secret").write_text(written, newline="")
+    with pytest.raises(SecretError, match="line break") as caught:
+        Secret(file=tmp_path / "secret").read()
+    assert "hun" not in str(caught.value)
 
 
 def test_a_secret_needs_exactly_one_place() -> None:

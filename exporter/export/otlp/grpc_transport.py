@@ -1,7 +1,8 @@
 """OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
 
+import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -31,6 +32,10 @@ _FINAL = frozenset(
 """Codes by which the request itself is at fault. Others are of the way or of a wrong setup."""
 
 
+_NAME = re.compile("[0-9a-z_.-]+")
+"""Of a header: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Custom-Metadata."""
+
+
 class _Call(Protocol):
     """A gRPC method whose call can be cancelled."""
 
@@ -52,8 +57,9 @@ class GrpcTransport:
         headers: dict[str, str] = {}
         try:
             headers = self._destination.all_headers()
+            metadata = _metadata(headers)
             call: _Call = self._open().unary_unary(_METHODS[self._destination.signal])
-            answer = call.future(request, timeout=timeout_s, metadata=tuple(headers.items()))
+            answer = call.future(request, timeout=timeout_s, metadata=metadata)
             return receipt(self._destination.signal, answer.result())
         except grpc.FutureCancelledError:
             raise DeliveryError("stopped") from None
@@ -64,9 +70,12 @@ class GrpcTransport:
             raise _refusal(error, headers.values()) from None
         except SecretError as error:
             raise DeliveryError("secret", str(error)) from None
-        except (OSError, ValueError) as error:  # ValueError: closed by `abort` between two calls.
+        except OSError as error:
             self.abort()
             raise DeliveryError("connection", str(error)) from None
+        except ValueError:  # Closed by `abort` between two calls, or headers: it would quote them.
+            self.abort()
+            raise DeliveryError("connection", "gRPC did not take the call") from None
 
     def abort(self) -> None:
         """See `Transport`."""
@@ -94,6 +103,18 @@ class GrpcTransport:
             certificate_chain=_content(destination.cert_file, "CERTIFICATE"),
         )
         return grpc.secure_channel(target, credentials, options, compression)
+
+
+def _metadata(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Headers that gRPC can send; others are INTERNAL to it, as if the request were at fault.
+
+    Raises:
+        SecretError: there are others; the text does not show them.
+    """
+    for name, value in headers.items():
+        if not (_NAME.fullmatch(name) and value.isascii() and value.isprintable()):
+            raise SecretError("a header holds what gRPC cannot send; it takes printable ASCII")
+    return tuple(headers.items())
 
 
 def _content(path: Path | None, what: str) -> bytes | None:

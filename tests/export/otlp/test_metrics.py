@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 import numpy as np
@@ -444,6 +445,41 @@ def test_a_key_that_the_receiver_quotes_is_not_logged(
     written = "".join(capsys.readouterr())
     assert "no such key" in written
     assert "s3c" not in written
+
+
+@pytest.mark.parametrize("header", ["s3cret\n", "s3crét", "s3cret\0"])
+def test_a_key_that_cannot_be_sent_is_a_failure_and_not_logged(
+    counted: Counting, tmp_path: Path, header: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization={quote(header)}"}
+    with GrpcReceiver() as receiver:
+        to = endpoint(receiver.url, protocol="grpc")
+        with pushing(counted.ledger, tmp_path, to, environ=variables) as registry:
+            wait_until(lambda: metric(registry, "failures_total", reason="secret"))
+            assert metric(registry, "refused_total") == 0
+    written = "".join(capsys.readouterr())
+    assert "gRPC" in written
+    assert "s3c" not in written
+
+
+def test_what_grpc_says_of_headers_is_not_logged(
+    counted: Counting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Refusing:
+        def future(self, request: bytes, **_: object) -> None:
+            raise ValueError("metadata was invalid: s3cret")
+
+    def refuse(_channel: object, _method: str) -> Refusing:
+        return Refusing()
+
+    monkeypatch.setattr("grpc._channel.Channel.unary_unary", refuse)
+    to = endpoint("http://localhost:1", protocol="grpc")
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: metric(registry, "failures_total", reason="connection"))
+    assert "s3c" not in "".join(capsys.readouterr())
 
 
 def test_the_metrics_of_a_destination_end_with_it(counted: Counting, tmp_path: Path) -> None:
