@@ -181,7 +181,10 @@ def _turn(
     def deliver(request: bytes) -> None:
         sending.send(request, 10)
 
-    return lambda: work.turn(deliver)
+    def refuse(count: int, reason: str) -> None:
+        raise AssertionError(f"{count} points were refused: {reason}")
+
+    return lambda: work.turn(deliver, refuse)
 
 
 def _reference(ledger: Ledger) -> bytes:

@@ -2,11 +2,11 @@
 
 import time
 
-from exporter.export.otlp.backlog import Backlog, Piece
+from exporter.export.otlp.backlog import Backlog
 from exporter.export.otlp.log_records import LogRecords
 from exporter.export.otlp.memory import Memory
 from exporter.export.otlp.metrics import DestinationMetrics
-from exporter.export.otlp.sender import Deliver
+from exporter.export.otlp.sender import Deliver, Refuse
 from exporter.export.otlp.transport import DeliveryError
 from exporter.requestlog.columns import START_TIME
 
@@ -35,8 +35,8 @@ class LogWork:
         self._metrics = metrics
         self._limit = MOST_RECORDS
 
-    def turn(self, deliver: Deliver) -> float:
-        """See `Work`."""
+    def turn(self, deliver: Deliver, refuse: Refuse) -> float:
+        """See `Work`. Records that are refused for good are passed at the pace of the others."""
         began, began_working = time.monotonic(), time.thread_time()
         piece = self._backlog.next(self._limit)
         if piece is None:
@@ -46,20 +46,17 @@ class LogWork:
         try:
             deliver(self._records.request(piece))
         except DeliveryError as error:
-            self._refused(piece, error)
-            raise
-        self._limit = min(MOST_RECORDS, 2 * self._limit)
+            if error.is_too_large and len(piece.rows) > 1:
+                self._limit = max(1, len(piece.rows) // 2)
+                raise
+            if not error.is_final:
+                raise
+            refuse(len(piece.rows), str(error))
+        else:
+            self._limit = min(MOST_RECORDS, 2 * self._limit)
         self._backlog.sent(piece)
         worked_s = time.thread_time() - began_working
         return max(0.0, worked_s / SHARE_OF_A_CORE - (time.monotonic() - began))
-
-    def _refused(self, piece: Piece, error: DeliveryError) -> None:
-        """Fewer records next time if these were too many; go on after them if they are at fault."""
-        if error.is_too_large and len(piece.rows) > 1:
-            self._limit = max(1, len(piece.rows) // 2)
-        elif error.is_final:
-            self._metrics.refuse(len(piece.rows))
-            self._backlog.sent(piece)
 
     def close(self) -> None:
         """See `Work`."""

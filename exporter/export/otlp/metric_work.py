@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from exporter.export.otlp.memory import Memory
 from exporter.export.otlp.metrics import DestinationMetrics
 from exporter.export.otlp.own_metrics import own_metrics
-from exporter.export.otlp.sender import Deliver
+from exporter.export.otlp.sender import Deliver, Refuse
 from exporter.export.otlp.series import FamilyMessage, Window
 from exporter.export.otlp.settings import MetricSettings
 from exporter.export.otlp.transport import DeliveryError
@@ -68,7 +68,7 @@ class MetricWork:
             self._windows[name] = FamilyWindows(is_delta=settings.is_delta, told=told)
         metrics.wait(0, time.time())
 
-    def turn(self, deliver: Deliver) -> float:
+    def turn(self, deliver: Deliver, refuse: Refuse) -> float:
         """See `Work`. A request that is refused for good does not keep the others from going."""
         began = time.monotonic()
         families = self._series.snapshot()

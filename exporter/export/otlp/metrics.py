@@ -5,7 +5,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from exporter.export.otlp.settings import Destination
-from exporter.export.otlp.transport import DeliveryError, Receipt
+from exporter.export.otlp.transport import DeliveryError
 
 _LABELS = ["destination", "signal"]
 
@@ -72,10 +72,9 @@ class DestinationMetrics:
         since = self._unsent_since
         return 0.0 if since is None else max(0.0, time.time() - since)
 
-    def took(self, receipt: Receipt) -> None:
+    def took(self) -> None:
         """A request was taken."""
         self._metrics.exports.labels(*self._labels).inc()
-        self.refuse(receipt.refused)
 
     def failed(self, error: DeliveryError) -> None:
         """A request was not taken."""

@@ -1,7 +1,9 @@
 """A thread that sends to one destination, and leaves it alone for a while when that fails."""
 
+import math
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -9,7 +11,7 @@ import structlog
 
 from exporter.export.otlp.metrics import DestinationMetrics
 from exporter.export.otlp.settings import Destination
-from exporter.export.otlp.transport import DeliveryError, Transport
+from exporter.export.otlp.transport import MOST_CHARACTERS, DeliveryError, Transport
 from exporter.logs import error_text
 
 log = structlog.get_logger(__name__)
@@ -22,14 +24,20 @@ MOST_RETRY_AFTER_S = 3600.0
 LAST_TIMEOUT_S = 1.0
 """For what is still to be sent when the daemon stops."""
 
+SHORTEST_SILENCE_S = 60.0
+"""Between two lines about what is refused: each may have a reason of its own, such as its age."""
+
 Deliver = Callable[[bytes], None]
 """Sends a request; raises DeliveryError."""
+
+Refuse = Callable[[int, str], None]
+"""Notes that so many points or records are refused for good, and why."""
 
 
 class Work(Protocol):
     """What there is to send."""
 
-    def turn(self, deliver: Deliver) -> float:
+    def turn(self, deliver: Deliver, refuse: Refuse) -> float:
         """Send what there is; the seconds until the next turn.
 
         Raises:
@@ -60,7 +68,8 @@ class Sender:
         self._timeout_s = destination.timeout_s
         self._first_wait_s = first_wait_s
         self._retry_s = 0.0
-        self._told_refusal = ""
+        self._told_refusal: str | None = None
+        self._told_refusal_at = -math.inf
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"otlp {self._name}", daemon=True)
 
@@ -95,7 +104,7 @@ class Sender:
     def _turn(self) -> float:
         """One turn; the seconds until the next."""
         try:
-            wait_s = self._work.turn(self._deliver)
+            wait_s = self._work.turn(self._deliver, self._refuse)
         except DeliveryError as error:
             return self._failed(error)
         except Exception as error:
@@ -104,7 +113,7 @@ class Sender:
             return self._failed(failure)
         if self._retry_s:
             self._retry_s = 0.0
-            log.info("otlp: delivered again", destination=self._name)
+            log.info("otlp: answers again", destination=self._name)
         return wait_s
 
     def _deliver(self, request: bytes) -> None:
@@ -113,14 +122,20 @@ class Sender:
         except DeliveryError as error:
             self._metrics.failed(error)
             raise
-        self._metrics.took(receipt)
-        if receipt.refused and receipt.message != self._told_refusal:
-            self._told_refusal = receipt.message
+        self._metrics.took()
+        if receipt.refused:
+            self._refuse(receipt.refused, receipt.message)
+
+    def _refuse(self, count: int, reason: str) -> None:
+        self._metrics.refuse(count)
+        now = time.monotonic()
+        if reason != self._told_refusal and now - self._told_refusal_at >= SHORTEST_SILENCE_S:
+            self._told_refusal, self._told_refusal_at = reason, now
             log.warning(
-                "otlp: a part was refused, and is not sent again",
+                "otlp: refused for good",
                 destination=self._name,
-                refused=receipt.refused,
-                reason=receipt.message[:200],
+                refused=count,
+                reason=reason[:MOST_CHARACTERS],
             )
 
     def _failed(self, error: DeliveryError) -> float:

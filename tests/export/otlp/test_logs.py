@@ -274,6 +274,28 @@ def test_records_that_are_refused_for_good_do_not_hold_up_the_others(
     assert sent_ids(receiver) == names_of(10, 30)
 
 
+def test_records_that_are_refused_for_good_are_passed_at_once(
+    requests: Logging,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sender, "SHORTEST_RETRY_S", 60)
+    monkeypatch.setattr(sender, "LONGEST_RETRY_S", 60)
+    monkeypatch.setattr(log_work, "MOST_RECORDS", 10)
+    status = "400" if isinstance(receiver, HttpReceiver) else "INVALID_ARGUMENT"
+    receiver.answers.extend(Answer(status=status, message=f"{n} too old") for n in range(20))
+    with sending(requests, receiver.url, receiver) as registry:
+        requests.write(*numbered(0, 210))
+        wait_until(receiver.records, 5)
+        assert metric(registry, "refused_total", "logs") == 200
+        assert metric(registry, "failures_total", "logs", reason=status) == 20
+    assert sent_ids(receiver) == names_of(200, 210)
+    told = [line for line in "".join(capsys.readouterr()).splitlines() if "too old" in line]
+    assert len(told) == 1
+    assert "refused for good" in told[0]
+
+
 def test_a_request_that_is_too_large_is_divided(requests: Logging, receiver: Receiver) -> None:
     status = "413" if isinstance(receiver, HttpReceiver) else "RESOURCE_EXHAUSTED"
     receiver.answers.extend([Answer(status=status)] * 2)
