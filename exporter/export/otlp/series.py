@@ -66,16 +66,23 @@ class FamilyMessage:
         )
         self._pages: list[_Page] = []
 
-    def pages(self, family: FamilySnapshot, window: Window) -> Iterator[tuple[bytes, slice]]:
-        """Serialized requests, each with the part of the window that it tells of."""
+    def pages(
+        self, family: FamilySnapshot, window: Window, most_points: int = POINTS_A_PAGE
+    ) -> Iterator[tuple[bytes, slice]]:
+        """Serialized requests, each with the part of the window that it tells of.
+
+        Args:
+            most_points: of a request; not more than of a page.
+        """
         self._grow(family)
         for number, page in enumerate(self._pages):
             first = number * POINTS_A_PAGE
             begin, end = np.searchsorted(window.rows, (first, first + POINTS_A_PAGE)).tolist()
-            if begin < end:
-                places = (window.rows[begin:end] - first).tolist()
-                self._fill([page.points[place] for place in places], window, slice(begin, end))
-                yield page.serialized(places), slice(begin, end)
+            for start in range(begin, end, most_points):
+                part = slice(start, min(end, start + most_points))
+                places = (window.rows[part] - first).tolist()
+                self._fill([page.points[place] for place in places], window, part)
+                yield page.serialized(places), part
 
     def _grow(self, family: FamilySnapshot) -> None:
         """Points for rows that are new; rows are only ever appended."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import grpc
 from google.rpc.error_details_pb2 import RetryInfo
@@ -59,6 +59,7 @@ class Receiver:
 
     Attributes:
         answers: of the next requests, in order; after them, `usually`.
+        most_bytes: of a request; a larger one is refused.
         arrived: times of all requests, those that were refused too, by time.monotonic().
         headers: of the last request.
     """
@@ -67,14 +68,19 @@ class Receiver:
     logs: list[ExportLogsServiceRequest] = field(default_factory=list)
     answers: deque[Answer] = field(default_factory=deque)
     usually: Answer = field(default_factory=Answer)
+    most_bytes: int = 1 << 30
     arrived: list[float] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     ending: threading.Event = field(default_factory=threading.Event)
 
-    def next_answer(self, headers: Mapping[str, str]) -> Answer:
+    too_large: ClassVar[str]
+
+    def next_answer(self, headers: Mapping[str, str], size: int) -> Answer:
         self.arrived.append(time.monotonic())
         self.headers = headers
+        if size > self.most_bytes:
+            return Answer(status=self.too_large)
         answer = self.answers.popleft() if self.answers else self.usually
         if answer.hangs:
             self.ending.wait()
@@ -130,6 +136,8 @@ def _logs_taken(answer: Answer) -> ExportLogsServiceResponse:
 class HttpReceiver(Receiver):
     """OTLP/HTTP on a free port, or a given one; a context manager."""
 
+    too_large = "413"
+
     def __init__(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         super().__init__()
         handler = type("Handler", (_Handler,), {"receiver": self})
@@ -163,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        answer = self.receiver.next_answer({k.lower(): v for k, v in self.headers.items()})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.receiver.next_answer(headers, len(body))
         if answer.hangs:
             self.close_connection = True
             return
@@ -204,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
 class GrpcReceiver(Receiver):
     """OTLP/gRPC on a free port, or a given one; a context manager."""
 
+    too_large = "RESOURCE_EXHAUSTED"
+
     def __init__(self, credentials: grpc.ServerCredentials | None = None, port: int = 0) -> None:
         super().__init__()
         self._server = grpc.server(ThreadPoolExecutor(4))
@@ -225,9 +236,9 @@ class GrpcReceiver(Receiver):
         self.ending.set()
         self._server.stop(0).wait()
 
-    def meet(self, context: grpc.ServicerContext) -> Answer:
+    def meet(self, context: grpc.ServicerContext, size: int) -> Answer:
         headers = {pair[0]: str(pair[1]) for pair in context.invocation_metadata()}
-        answer = self.next_answer(headers)
+        answer = self.next_answer(headers, size)
         if answer.status:
             code = grpc.StatusCode[answer.status]
             if answer.retry_after_s is not None:
@@ -249,7 +260,7 @@ class _Metrics(MetricsServiceServicer):
     def Export(  # noqa: N802  # gRPC's name.
         self, request: ExportMetricsServiceRequest, context: grpc.ServicerContext
     ) -> ExportMetricsServiceResponse:
-        answer = self._receiver.meet(context)
+        answer = self._receiver.meet(context, request.ByteSize())
         self._receiver.metrics.append(request)
         return _metrics_taken(answer)
 
@@ -261,6 +272,6 @@ class _Logs(LogsServiceServicer):
     def Export(  # noqa: N802  # gRPC's name.
         self, request: ExportLogsServiceRequest, context: grpc.ServicerContext
     ) -> ExportLogsServiceResponse:
-        answer = self._receiver.meet(context)
+        answer = self._receiver.meet(context, request.ByteSize())
         self._receiver.logs.append(request)
         return _logs_taken(answer)

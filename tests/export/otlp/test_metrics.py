@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 import pytest
 import trustme
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from exporter.export.otlp import metric_work, sender
 from exporter.ledger import Additions, Ledger
@@ -60,6 +60,27 @@ def output_tokens(receiver: Receiver) -> list[float]:
     """The values of the counter of output tokens, in the order in which they came."""
     points = receiver.points(TOKENS.name)
     return values([p for p in points if attributes(p)["gen_ai.token.type"] == "output"])
+
+
+def of_histograms(series: int) -> Ledger:
+    """A ledger with so many histograms, some 500 bytes each."""
+    ledger, additions = Ledger([REQUEST_DURATION], IDENTITY), Additions()
+    family = ledger[REQUEST_DURATION]
+    for number in range(series):
+        ledger.row(REQUEST_DURATION, (f"model-{number}", "p", "chat", ""))
+    additions.add(family, np.arange(series), np.ones((series, family.width)))
+    ledger.publish(ledger.changes(additions))
+    return ledger
+
+
+def models_told(receiver: Receiver) -> int:
+    """How many have a histogram."""
+    points = receiver.points(REQUEST_DURATION.name)
+    return len({attributes(point)["gen_ai.request.model"] for point in points})
+
+
+def names_told(receiver: Receiver) -> set[str]:
+    return {metric.name for metric in receiver.all_metrics()}
 
 
 def test_the_series_arrive_with_who_they_are_of(
@@ -252,18 +273,72 @@ def test_certificates_may_be_replaced_while_it_runs(
 
 
 def test_a_request_that_is_refused_for_good_does_not_keep_the_others_from_going(
-    counted: Counting, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counted: Counting,
+    receiver: Receiver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(metric_work, "REQUEST_BYTES", 1)  # A request for each instrument.
     monkeypatch.setattr(sender, "SHORTEST_RETRY_S", 60)
     monkeypatch.setattr(sender, "LONGEST_RETRY_S", 60)
-    bad = "400" if isinstance(receiver, HttpReceiver) else "INVALID_ARGUMENT"
-    receiver.usually = Answer(status=bad)
-    receiver.answers.extend([Answer(status=bad), Answer(), Answer()])
+    bad = Answer(status=refusal(receiver), message="no such name")
+    receiver.answers.extend([bad, Answer(), Answer()])
     to = endpoint(receiver.url, protocol=protocol(receiver))
     with pushing(counted.ledger, tmp_path, to) as registry:
-        wait_until(lambda: len(receiver.metrics) == 2)
-        wait_until(lambda: metric(registry, "failures_total", reason=bad))
+        wait_until(lambda: receiver.metrics)
+        receiver.answers.append(bad)
+        wait_until(lambda: metric(registry, "failures_total", reason=bad.status) == 2)
+        arrived = len(receiver.metrics)
+        count(counted, 1)
+    assert output_tokens(receiver)[-1] == 2 * TOKENS_EACH  # Told at the stop.
+    assert len(receiver.metrics) > arrived
+    told = [line for line in "".join(capsys.readouterr()).splitlines() if "no such name" in line]
+    assert len(told) == 1
+    assert "refused for good" in told[0]
+
+
+def test_what_is_refused_for_good_is_not_delivered(
+    counted: Counting, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.usually = Answer(status=refusal(receiver))
+    to = endpoint(receiver.url, protocol=protocol(receiver))
+    with pushing(counted.ledger, tmp_path, to) as registry:
+        wait_until(lambda: len(receiver.arrived) > 3)
+        refused, age = (metric(registry, n) for n in ("refused_total", "oldest_unsent_age_seconds"))
+    assert refused is not None
+    assert age is not None
+    assert refused > 10  # Those about the exporter are points too.
+    assert age > 0.3
+
+
+@pytest.mark.parametrize("most_bytes", [50_000, 200_000])
+def test_a_receiver_that_takes_less_gets_less_at_a_time(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(sender, "SHORTEST_RETRY_S", 60)
+    receiver.most_bytes = most_bytes
+    ledger = of_histograms(4000)
+    to = endpoint(receiver.url, protocol=protocol(receiver), interval="200ms")
+    with pushing(ledger, tmp_path, to) as registry:
+        wait_until(lambda: models_told(receiver) == 4000)
+        wait_until(lambda: "llm_gateway_exporter_otlp_queued" in names_told(receiver))
+        assert metric(registry, "refused_total") == 0
+    refused = len(receiver.arrived) - len(receiver.metrics)
+    assert refused <= 6
+
+
+def test_requests_stay_below_a_mebibyte(receiver: Receiver, tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    about = Gauge("about_itself", "Something.", ["number"], registry=registry)
+    for number in range(2000):
+        about.labels(f"{'n' * 80} {number}").set(1)
+    to = endpoint(receiver.url, protocol=protocol(receiver))
+    with pushing(of_histograms(4000), tmp_path, to, registry=registry):
+        wait_until(lambda: "about_itself" in names_told(receiver))
+    sizes = [request.ByteSize() for request in receiver.metrics]
+    assert len(sizes) > 1
+    assert max(sizes) < 1 << 20
 
 
 def test_deltas_add_up_over_a_failure_and_a_restart(receiver: Receiver, tmp_path: Path) -> None:
@@ -296,7 +371,7 @@ def test_nothing_is_lost_or_doubled_while_a_receiver_misbehaves(
     busy = Answer(status=unavailable(receiver), message="later")
     receiver.answers.extend([busy, Answer(), busy, busy, Answer(refused=3, message="too old")])
     if isinstance(receiver, HttpReceiver):
-        receiver.answers.extend([Answer(breaks=True), Answer(status="429"), Answer(status="400")])
+        receiver.answers.extend([Answer(breaks=True), Answer(status="429")])
     else:
         receiver.answers.extend([Answer(status="RESOURCE_EXHAUSTED"), Answer(status="UNKNOWN")])
     with pushing(
@@ -394,18 +469,11 @@ def test_thousands_of_series_arrive_whole(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metric_work, "REQUEST_BYTES", 3 << 20)
-    ledger, additions, series = Ledger([REQUEST_DURATION], IDENTITY), Additions(), 4000
-    family = ledger[REQUEST_DURATION]
-    for number in range(series):
-        ledger.row(REQUEST_DURATION, (f"model-{number}", "p", "chat", ""))
-    additions.add(family, np.arange(series), np.ones((series, family.width)))
-    ledger.publish(ledger.changes(additions))
-    with pushing(ledger, tmp_path, endpoint(receiver.url, protocol=protocol(receiver))):
+    to = endpoint(receiver.url, protocol=protocol(receiver))
+    with pushing(of_histograms(4000), tmp_path, to):
         wait_until(lambda: receiver.metrics)
     assert receiver.metrics[0].ByteSize() > 1 << 20
-    points = receiver.points(REQUEST_DURATION.name)[:series]
-    models = {attributes(point)["gen_ai.request.model"] for point in points}
-    assert len(models) == series
+    assert models_told(receiver) == 4000
 
 
 def test_several_endpoints_do_not_wait_for_each_other(counted: Counting, tmp_path: Path) -> None:
@@ -498,3 +566,7 @@ def test_the_metrics_of_a_destination_end_with_it(counted: Counting, tmp_path: P
 
 def unavailable(receiver: Receiver) -> str:
     return "503" if isinstance(receiver, HttpReceiver) else "UNAVAILABLE"
+
+
+def refusal(receiver: Receiver) -> str:
+    return "400" if isinstance(receiver, HttpReceiver) else "INVALID_ARGUMENT"
