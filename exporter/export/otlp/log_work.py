@@ -47,13 +47,14 @@ class LogWork:
             deliver(self._records.request(piece))
         except DeliveryError as error:
             if error.is_too_large and len(piece.rows) > 1:
-                self._limit = max(1, len(piece.rows) // 2)
-                raise
+                self._limit = len(piece.rows) // 2
+                return 0.0
             if not error.is_final:
                 raise
             refuse(len(piece.rows), str(error))
         else:
-            self._limit = min(MOST_RECORDS, 2 * self._limit)
+            # By one only: each time that this reaches a receiver's limit, a request is refused.
+            self._limit = min(MOST_RECORDS, self._limit + 1)
         self._backlog.sent(piece)
         worked_s = time.thread_time() - began_working
         return max(0.0, worked_s / SHARE_OF_A_CORE - (time.monotonic() - began))

@@ -306,6 +306,20 @@ def test_a_request_that_is_too_large_is_divided(requests: Logging, receiver: Rec
     assert sent_ids(receiver) == names_of(0, 100)
 
 
+def test_a_receiver_that_takes_few_records_is_sent_few_without_a_pause(
+    requests: Logging, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "SHORTEST_RETRY_S", 60)
+    receiver.most_bytes = 50_000
+    with sending(requests, receiver.url, receiver) as registry:
+        requests.write(*numbered(0, 3000))
+        wait_until(lambda: len(receiver.records()) == 3000)
+        assert metric(registry, "refused_total", "logs") == 0
+    assert sent_ids(receiver) == names_of(0, 3000)
+    refused = len(receiver.arrived) - len(receiver.logs)
+    assert refused < 10
+
+
 def test_a_day_that_retention_deletes_is_no_longer_waited_for(
     requests: Logging, capsys: pytest.CaptureFixture[str]
 ) -> None:
