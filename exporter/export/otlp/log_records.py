@@ -18,7 +18,6 @@ from exporter.export.otlp.attributes import SCOPE, Value, add_attribute, trace_i
 from exporter.export.otlp.backlog import Piece
 from exporter.record import CLIENT_ABORTED
 from exporter.requestlog.columns import LATENCY, NUMBER_COLUMNS, START_TIME, NumberColumn, Rows
-from exporter.requestlog.files import DayName
 from exporter.requestlog.names import LoggedKind
 from exporter.vocabulary import ERROR_TYPE, MODEL, OPERATION, PROVIDER, STATUS_CODE
 
@@ -62,14 +61,14 @@ class LogRecords:
     """Makes requests of pieces.
 
     Args:
-        instance_id: of the state; with the row it tells a record that is sent twice.
+        instance_id: of the state; with the row and the start it tells a record that is sent twice.
+            The row alone does not: a damaged day that was begun anew has it again.
     """
 
     def __init__(self, resource: Resource, instance_id: str) -> None:
         self._resource = resource
         self._instance_id = instance_id
-        self._day: DayName | None = None
-        self._kinds: dict[tuple[int, int], pb.LogRecord] = {}
+        self._kinds: dict[tuple[LoggedKind, tuple[tuple[str, str], ...]], pb.LogRecord] = {}
 
     def request(self, piece: Piece) -> bytes:
         """A serialized ExportLogsServiceRequest."""
@@ -77,8 +76,6 @@ class LogRecords:
         of_resource = request.resource_logs.add(resource=self._resource)
         records = of_resource.scope_logs.add(scope=SCOPE, schema_url=SCHEMA_URL).log_records
         rows = piece.rows
-        if piece.day != self._day:
-            self._day, self._kinds = piece.day, {}
         of_rows: list[Any] = []
         prefix = f"{self._instance_id}:{piece.day}:"
         for row, kind, names, start, end, request_id, trace_id in zip(
@@ -92,11 +89,11 @@ class LogRecords:
             strict=True,
         ):
             record = records.add()
-            record.CopyFrom(self._kind(piece, kind, names))
+            record.CopyFrom(self._kind(piece.kinds[kind], piece.attributes[names]))
             record.time_unix_nano = end
             record.observed_time_unix_nano = end
             attributes = record.attributes
-            add_attribute(attributes, "log.record.uid", f"{prefix}{row}")
+            add_attribute(attributes, "log.record.uid", f"{prefix}{row}:{start}")
             add_attribute(attributes, "llm_gateway.request.start_time", start / 1e6)
             if request_id:
                 add_attribute(attributes, "llm_gateway.request.id", request_id)
@@ -111,13 +108,13 @@ class LogRecords:
                     add_attribute(of_rows[place], _NUMBERS[column.name], value)
         return bytes(request.SerializeToString())
 
-    def _kind(self, piece: Piece, kind: int, attributes: int) -> pb.LogRecord:
-        found = self._kinds.get((kind, attributes))
+    def _kind(self, kind: LoggedKind, extra: Mapping[str, str]) -> pb.LogRecord:
+        key = (kind, tuple(extra.items()))
+        found = self._kinds.get(key)
         if found is None:
             if len(self._kinds) >= MOST_KINDS:
                 self._kinds.clear()
-            found = _record(piece.kinds[kind], piece.attributes[attributes])
-            self._kinds[kind, attributes] = found
+            found = self._kinds[key] = _record(kind, extra)
         return found
 
 

@@ -105,7 +105,7 @@ def test_a_request_is_told_in_the_conventions_words(tmp_path: Path, receiver: Re
     assert (record.severity_number, record.severity_text) == (pb.SEVERITY_NUMBER_INFO, "INFO")
     assert record.body.string_value == "chat qwen-plus 200"
     described = attributes(record)
-    assert described.pop("log.record.uid") == "instance:2026-11-23:0"
+    assert described.pop("log.record.uid") == f"instance:2026-11-23:0:{round(NOON * 1e6)}"
     reasons = described.pop("gen_ai.response.finish_reasons")
     assert [value.string_value for value in reasons.values] == ["stop"]  # type: ignore[attr-defined]
     assert described == {
@@ -351,6 +351,23 @@ def test_a_day_that_was_begun_anew_is_sent_from_its_beginning(
         wait_until(lambda: len(receiver.records()) == 7)
     assert sent_ids(receiver) == names_of(0, 7)
     assert "was begun anew" in "".join(capsys.readouterr())
+
+
+def test_requests_of_a_day_that_is_begun_anew_meanwhile_are_told_as_they_are(
+    requests: Logging, receiver: Receiver
+) -> None:
+    with sending(requests, receiver.url, receiver):
+        requests.write(a_request("req-0", model="before"), a_request("req-1", model="before"))
+        wait_until(lambda: len(receiver.records()) == 2)
+        requests.log.close()
+        for file in requests.directory.iterdir():
+            file.rename(requests.directory.parent / file.name)
+        requests.restart()
+        requests.write(a_request("req-2", NOON + 1, model="after"))
+        wait_until(lambda: len(receiver.records()) == 3)
+    told = [attributes(record) for record in receiver.records()]
+    assert [each["gen_ai.request.model"] for each in told] == ["before", "before", "after"]
+    assert len({each["log.record.uid"] for each in told}) == 3
 
 
 def test_the_request_log_is_read_while_it_is_written(requests: Logging, receiver: Receiver) -> None:
