@@ -155,8 +155,12 @@ class Follower:
 
     def unread(self) -> int:
         """Bytes on disk that were not looked at, as far as the file can be looked at."""
+        return 0 if self.at_end else self.undelivered()
+
+    def undelivered(self) -> int:
+        """Those, and the ones of an unfinished line."""
         with suppress(OSError):
-            return 0 if self.at_end else self.content.unread(self.cursor)
+            return self.content.unread(self.cursor)
         return 0
 
     def _changed(self) -> bool:

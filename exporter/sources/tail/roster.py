@@ -276,20 +276,23 @@ class Roster:
             if follower.half and follower.at_end and over and waited:
                 yield follower
 
-    def let_go(self, now: float) -> None:
+    def let_go(self, now: float, *, may_read: bool) -> None:
         """Close files that were rotated or deleted, once they have not grown for a while.
 
         What is unfinished in a log that has ended is dropped.
 
         One that still has a name, while nothing new stands at its old path, is kept for longer:
         its writer may not have noticed (a kubelet that ended between rename and reopen).
+
+        Args:
+            may_read: else an unfinished last line could not be delivered before, and is waited for.
         """
         settings = self._settings
         for follower in list(self.followers.values()):
             if follower.away_since is None:
                 continue
             idle_s = now - max(follower.grew_at, follower.away_since)
-            if follower.at_end:
+            if follower.at_end and (may_read or not follower.half):
                 ended = not follower.linked or self._is_superseded(follower)
                 if idle_s >= (settings.rotated_wait_s if ended else settings.unlinked_limit_s):
                     self._finish(follower)
@@ -305,7 +308,7 @@ class Roster:
                 del self.lineages[path]
 
     def _abandon(self, follower: Follower) -> None:
-        unread = follower.unread()
+        unread = follower.undelivered()
         self._metrics.abandoned_bytes.inc(unread)
         log.error(
             "deleted file let go of unread, to give its disk space back",

@@ -98,7 +98,7 @@ class TailSource:
         if has_looked:
             if budget > 0:
                 yield from self._read_last_lines(now)
-            self._roster.let_go(now)
+            self._roster.let_go(now, may_read=budget > 0)
             self._measure(now)
 
     def positions(self) -> Mapping[str, bytes | None]:

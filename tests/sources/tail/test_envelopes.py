@@ -80,6 +80,38 @@ def test_e2_half_a_line_at_the_end_of_a_deleted_file_is_delivered(
     assert running_tail.metric("open_files") == 0
 
 
+def test_e2_half_a_line_at_the_end_of_a_rotated_file_outlasts_commits_that_fail(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    tail = running_tail
+    tail.set("app.log")
+    append_raw(tmp_path / "app.log", line(1))
+    tail.poll()
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    append(tmp_path / "app.log", line(2))
+    assert tail.poll() == [line(2)]
+    for _ in range(100):
+        tail.time.now += 1
+        assert list(tail.source.read(0)) == []
+    assert tail.poll() == [line(1)]
+    assert tail.poll(after_s=61) == []
+    assert tail.metric("open_files") == 1
+
+
+def test_b7_half_a_line_of_a_deleted_file_is_let_go_of_when_nothing_is_read_for_long(
+    running_tail: Tail, tmp_path: Path
+) -> None:
+    tail = running_tail
+    append_raw(tmp_path / "app.log", line(1))
+    tail.poll()
+    (tmp_path / "app.log").unlink()
+    for _ in range(3):
+        tail.time.now += 1900
+        assert list(tail.source.read(0)) == []
+    assert tail.metric("abandoned_bytes_total") == len(line(1))
+    assert tail.metric("open_files") == 0
+
+
 def test_e2_half_a_line_at_the_end_of_a_compressed_file_is_delivered(
     running_tail: Tail, tmp_path: Path
 ) -> None:
