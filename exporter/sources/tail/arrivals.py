@@ -148,7 +148,7 @@ class Arrivals:
         file_id = found.file_id
         _, since = self._shut.pop(file_id, (found, now))
         if stranger := self._strangers.get(file_id):
-            stranger.found = stranger.found._replace(path=found.path)
+            stranger.found = found._replace(state=stranger.state)
         elif not (self._roster.has(file_id) or self._roster.recognise_finished(found)):
             fd = self._open(found)
             if fd is None:
@@ -243,7 +243,7 @@ class Arrivals:
             self._decide_on_copy(stranger, content, original, known, now)
         else:
             self._lose(records, stranger)
-            self._count(stranger, content, Counted(0), now)
+            self._count_anew(stranger, content, now)
 
     def _recognise(self, stranger: Stranger, now: float) -> None:
         """Go on in a file that is known by its inode and by enough of its content.
@@ -353,7 +353,7 @@ class Arrivals:
         elif known:
             self._go_on(stranger, content, known, now)
         elif stranger.linked:
-            self._count(stranger, content, Counted(0), now)
+            self._count_anew(stranger, content, now)
         else:
             self._dismiss(stranger)
 
@@ -388,6 +388,20 @@ class Arrivals:
             self._follow(stranger, content, record, now)
         else:
             self._count(stranger, content, kept, now, record.marks)
+
+    def _count_anew(self, stranger: Stranger, content: Content, now: float) -> None:
+        """Count a file from its start; one that was met for its inode alone is no log's.
+
+        Unless nothing is counted of it yet: then its first line was unfinished until now.
+        """
+        found = stranger.found
+        if found.by_inode and not any(
+            record.file_id == found.file_id and not record.position
+            for record in self._records.alike(content)
+        ):
+            self._dismiss(stranger)
+        else:
+            self._count(stranger, content, Counted(0), now)
 
     def _count(
         self,

@@ -30,11 +30,18 @@ class State(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A regular file, at its path without symlinks."""
+    """A regular file.
+
+    Attributes:
+        path: without symlinks.
+        by_inode: nothing but its inode, which any file may have been given, tells that it is one of
+            a log's.
+    """
 
     path: str
     file_id: FileId
     state: State
+    by_inode: bool = False
 
 
 class Awaited(NamedTuple):
@@ -179,13 +186,14 @@ class Discovery:
             path = entry.path
             if path in lineages or path in matched_paths:
                 continue
-            if lineage_of(path) in lineages or not lineages.isdisjoint(known(entry.inode())):
+            by_inode = lineage_of(path) not in lineages
+            if not by_inode or not lineages.isdisjoint(known(entry.inode())):
                 if self._leaves_out(path) or entry.is_symlink():
                     continue
                 info = self._stat(path)
                 if info and stat.S_ISREG(info.st_mode):
                     file_id = info.st_dev, info.st_ino
-                    files[file_id] = Found(path, file_id, State.of(info))
+                    files[file_id] = Found(path, file_id, State.of(info), by_inode)
         return files
 
     def _matches(self, now: float) -> list[str]:

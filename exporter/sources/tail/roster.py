@@ -252,12 +252,16 @@ class Roster:
         return False
 
     def strays(self) -> list[Found]:
-        """Those of the rotated files that are not being read, and were not read to their end."""
-        followers, idle = self.followers, self.idle
+        """Those of the rotated files that are not being read, and were not read to their end.
+
+        One that was listed for its inode may have turned out to be another file since.
+        """
+        followers, idle, with_inode = self.followers, self.idle, self._records.with_inode
         return [
             found
             for file_id, found in self.rotated.items()
             if file_id not in idle and file_id not in followers
+            if not found.by_inode or with_inode(found.file_id[1])
         ]
 
     def has(self, file_id: FileId) -> bool:

@@ -21,7 +21,7 @@ from exporter.sources.tail.division import (
 from exporter.sources.tail.record import VERSION, FileId, FileRecord, decode, encode
 from exporter.sources.tail.records import STARTED
 from exporter.sources.tail.share import Share
-from tests.sources.tail.driver import append, line, text
+from tests.sources.tail.driver import append, line, lines, overwrite, text
 
 ROTATED = [
     "/d/app.log.1",
@@ -239,3 +239,45 @@ def test_what_was_rotated_before_anybody_looked_at_its_log_is_not_read_by_all(
     assert read() == []
     append(tmp_path / "app.log", line(2))
     assert read() == [text(line(2))]
+
+
+class OneLog:
+    """The share of a process that reads one log."""
+
+    has_pipes = is_whole = False
+
+    def __init__(self, path: Path) -> None:
+        self._log = log_of(str(path))
+
+    def of(self, files: Mapping[FileId, Found]) -> Mapping[FileId, Found]:
+        return {key: each for key, each in files.items() if log_of(each.path) == self._log}
+
+
+def test_a_file_of_another_process_is_not_read_for_its_inode(tmp_path: Path) -> None:
+    ours, others = tmp_path / "ours.log", tmp_path / "others.log"
+    tailing = TailSettings(paths=(f"{tmp_path}/*.log",))
+    processes: list[tuple[Share, dict[str, bytes]]] = [(OneLog(ours), {}), (OneLog(others), {})]
+
+    def read() -> list[bytes]:
+        blocks: list[bytes] = []
+        for share, known in processes:
+            metrics = TailMetrics(CollectorRegistry())
+            source = TailSource("log", tailing, known, metrics, share=share)
+            blocks += source.read(1 << 20)
+            known |= {key: value for key, value in source.positions().items() if value}
+            source.close()
+        return blocks
+
+    append(ours, line(1))
+    append(others, line(2))
+    assert read() == [text(line(1)), text(line(2))]
+    ours.rename(tmp_path / "ours.log.1")
+    append(ours, line(3))
+    assert read() == [text(line(3))]
+    others.rename(tmp_path / "others.log.2")
+    (tmp_path / "ours.log.1").rename(others)
+    overwrite(others, text(lines(4, 20)))
+    assert read() == [text(lines(4, 20))]
+    others.rename(tmp_path / "others.log.1")
+    append(others, line(21))
+    assert read() == [text(line(21))]

@@ -1,5 +1,6 @@
 """Which file is it: inodes that come back, files that begin alike, links, globs (A1 to A16)."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -38,6 +39,32 @@ def test_a1_a_shorter_file_with_the_same_inode_is_read_from_the_start(
     log.rename(other)
     overwrite(other, text(lines(60, 62)))
     assert tail.poll() == lines(60, 62)
+
+
+def test_a1_a_file_that_nobody_asked_for_is_left_alone_whatever_its_inode(
+    tail: Tail, tmp_path: Path
+) -> None:
+    tail.set("app.log")
+    log, rotated, other = (tmp_path / name for name in ("app.log", "app.log.1", "other.log"))
+    append(log, lines(1, 50))
+    tail.poll()
+    log.rename(rotated)
+    append(log, line(51))
+    tail.poll()
+    tail.poll(after_s=61)
+    if tail.mode == "killed":
+        tail.stop()  # for an inode is given to another file only once nobody has it open
+    append(tmp_path / "other.log.1", lines(60, 69))
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+    rotated.rename(other)
+    overwrite(other, text(lines(70, 79)))
+    assert tail.poll() == []
+    other.rename(tmp_path / "other.log.2")
+    append(other, lines(80, 89))
+    append(log, line(52))
+    assert tail.poll() == [line(52)]
+    assert tail.poll() == []
+    assert tail.lines == lines(1, 52)
 
 
 def test_a2_a_longer_file_with_the_same_inode_is_read_from_the_start(
@@ -153,6 +180,17 @@ def test_a8_a_short_line_is_counted_when_its_newline_comes(tail: Tail, tmp_path:
     append_raw(tmp_path / "app.log", b"\n")
     assert tail.poll() == [b"x" * 60]
     assert tail.poll() == []
+
+
+def test_a8_a_short_line_is_counted_though_the_file_was_given_a_name_that_tells_nothing(
+    tail: Tail, tmp_path: Path
+) -> None:
+    tail.set("app.log")
+    append_raw(tmp_path / "app.log", line(1)[:20])
+    assert tail.poll() == []
+    append_raw(tmp_path / "app.log", line(1)[20:] + b"\n")
+    (tmp_path / "app.log").rename(tmp_path / "old")
+    assert tail.poll() == [line(1)]
 
 
 def test_a9_a_file_that_grows_past_the_hashed_beginning_is_the_same_file(

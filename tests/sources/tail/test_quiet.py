@@ -33,6 +33,24 @@ def test_quiet_files_are_not_read_and_their_directories_not_listed(
             assert quiet.poll(POLL_S) == []
 
 
+def test_a_file_that_has_only_the_inode_of_a_known_one_is_opened_once(
+    running_tail: Tail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = running_tail
+    tail.set("app.log")
+    append(tmp_path / "app.log", lines(1, 3))
+    tail.poll()
+    with tail.down():
+        (tmp_path / "app.log").rename(tmp_path / "other")
+        overwrite(tmp_path / "other", text(lines(4, 9)))
+        tail.settle()
+    tail.poll()
+    with monkeypatch.context() as patched:
+        patched.delattr(os, "open")
+        for _ in range(8):
+            assert tail.poll() == []
+
+
 def test_a_line_in_a_quiet_file_is_read_at_once(quiet: Tail, tmp_path: Path) -> None:
     for number in range(4, 8):
         append(tmp_path / "app.log", line(number))
