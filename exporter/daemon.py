@@ -30,6 +30,7 @@ from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.doors import Doors, WantedProxy
 from exporter.sources.proxy.fleet import Proxies
 from exporter.sources.proxy.tasks import TaskBook
+from exporter.sources.tail import Descriptors
 from exporter.store.state import StateStore
 from exporter.web.ingest import PushDoor
 from exporter.web.overview import source_states
@@ -89,6 +90,7 @@ class Daemon:
         config = load_config(options.config_file)
         self._metrics = Metrics()
         self._inboxes = Inboxes()
+        self._descriptors = Descriptors()
         self._store = StateStore(config.state_dir)
         try:
             refuse_other_kinds(config, self._store)
@@ -161,6 +163,7 @@ class Daemon:
             os._exit(0)
         for task in beside:
             task.cancel()
+        self._descriptors.close()
         self._store.close()
         await web.stop()
 
@@ -303,7 +306,14 @@ class Daemon:
 
     def _engine_of(self, config: Config) -> Engine:
         place = self._workers.place(self._store.positions)
-        return Engine(config, self._store, self._metrics, self._inboxes, place=place)
+        return Engine(
+            config,
+            self._store,
+            self._metrics,
+            self._inboxes,
+            place=place,
+            descriptors=self._descriptors,
+        )
 
     def _readers_of(self, engine: Engine) -> Readers:
         """Of this process's series alone, or of the sum with the workers'."""

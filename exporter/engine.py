@@ -29,7 +29,7 @@ from exporter.selfmetrics import PipelineMetrics, ProcessMetrics
 from exporter.sources.inbox import Inboxes, RecordSource
 from exporter.sources.ingest import IngestMetrics, IngestSettings, IngestSource
 from exporter.sources.proxy.metrics import ProxyMetrics
-from exporter.sources.tail import TailMetrics, TailSettings, TailSource
+from exporter.sources.tail import Descriptors, TailMetrics, TailSettings, TailSource
 from exporter.sources.tail.records import STARTED
 from exporter.sources.tail.share import WHOLE, Share
 from exporter.store.state import StateStore
@@ -96,6 +96,7 @@ class Engine:
 
     Args:
         place: among the processes that share the work.
+        descriptors: what sources have open from one engine to the next; None if there is no next.
         listener: is told what is committed.
 
     Attributes:
@@ -113,12 +114,14 @@ class Engine:
         inboxes: Inboxes | None = None,
         *,
         place: Place = ALONE,
+        descriptors: Descriptors | None = None,
         listener: Listener = nobody,
     ) -> None:
         self.config = config
         inboxes = inboxes or Inboxes()
         self.ingest: IngestSource | None = None
         self._place = place
+        self._descriptors = descriptors
         self.ledger = new_ledger(config, listener)
         unfit = self.ledger.load(store.series(self.ledger.instruments))
         if unfit:
@@ -202,8 +205,15 @@ class Engine:
             details=self.config.request_log.enabled,
         )
         settings = _tail_settings(tail, from_end=has_lost_its_state(store))
-        known, share = store.positions(name), self._place.share(name)
-        return Feed(TailSource(name, settings, known, metrics.tail, share=share), decoder)
+        source = TailSource(
+            name,
+            settings,
+            store.positions(name),
+            metrics.tail,
+            share=self._place.share(name),
+            descriptors=self._descriptors,
+        )
+        return Feed(source, decoder)
 
     def _run(self) -> None:
         """Run the pipeline; a mistake in it ends the process, before it can count wrongly."""
@@ -214,7 +224,9 @@ class Engine:
             os._exit(EX_SOFTWARE)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read; what only sources of before had open is closed."""
+        if self._descriptors is not None:
+            self._descriptors.close(but=[one.name for one in self.config.sources if one.tail])
         self._thread.start()
 
     def stop(self, limit_s: float) -> bool:

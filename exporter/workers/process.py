@@ -37,6 +37,7 @@ from exporter.ledger import Change, PlacedExemplar
 from exporter.sources.inbox import Inboxes
 from exporter.sources.proxy.fleet import Proxies
 from exporter.sources.proxy.tasks import MOST_TASKS, TaskNews
+from exporter.sources.tail import Descriptors
 from exporter.sources.tail.division import AssignedShare
 from exporter.store.state import StateStore
 from exporter.workers.handover import taken_over
@@ -85,6 +86,7 @@ class Worker:
         self._has_begun = self._serves = False
         self._metrics = Metrics()
         self._inboxes = Inboxes()
+        self._descriptors = Descriptors()
         self._tasks: deque[TaskNews] = deque(maxlen=MOST_TASKS)
         self._proxies = Proxies(
             self._inboxes, self._metrics.proxy, lambda _: taken_over(handover), self._tasks.append
@@ -132,6 +134,7 @@ class Worker:
             self._metrics,
             self._inboxes,
             place=place,
+            descriptors=self._descriptors,
             listener=self._committed,
         )
         self._report(AllSeries(self._generation, self._store.batch, engine.ledger.stored()))
@@ -195,6 +198,7 @@ class Worker:
         """Commit what was read, if that can be done in time; if not, it is read again."""
         if self._engine is not None and self._has_begun and not self._engine.stop(STOP_LIMIT_S):
             os._exit(0)
+        self._descriptors.close()
         if self._store is not None:
             self._store.close()
 

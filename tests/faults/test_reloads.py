@@ -1,5 +1,6 @@
 """Signals to reload that never end, while requests come in."""
 
+import os
 import signal
 import time
 import urllib.request
@@ -49,6 +50,52 @@ def test_a_storm_of_sighups_loses_nothing_and_leaves_nothing_behind(tmp_path: Pa
         assert len(list((daemon.proc / "task").iterdir())) < MOST_THREADS
         gateway.stop()
         counted_and_logged_once(daemon, gateway, setup.state)
+
+
+@pytest.mark.fault("reload while a deleted log is read")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_deleted_log_is_read_on_after_a_reload(tmp_path: Path, workers: int) -> None:
+    setup = Setup(tmp_path)
+    setup.rest["workers"] = workers
+    setup.write()
+    setup.append(line())
+    with setup.start("--web.enable-lifecycle").wait_ready() as daemon, setup.log.open("a") as log:
+        counts(daemon, 1)
+        setup.log.unlink()
+        for written in (2, 3):
+            reload(daemon)
+            log.write(line())
+            log.flush()
+            counts(daemon, written)
+        assert daemon.total("llm_gateway_exporter_tail_abandoned_bytes_total") == 0
+
+
+@pytest.mark.fault("reload while half a line is in a pipe")
+def test_a_pipe_has_a_reader_and_its_unfinished_line_over_a_reload(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    os.mkfifo(setup.log)
+    with setup.start("--web.enable-lifecycle").wait_ready() as daemon, setup.log.open("w") as pipe:
+        pipe.write(line() + line()[:20])
+        pipe.flush()
+        counts(daemon, 1)
+        for written in (2, 3):
+            reload(daemon)
+            pipe.write(line()[20:] + line()[:20])
+            pipe.flush()
+            counts(daemon, written)
+
+
+@pytest.mark.fault("stop while a deleted log is read")
+def test_what_was_unread_of_a_deleted_log_is_told_of_at_the_end(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.append(line())
+    with setup.start().wait_ready() as daemon:
+        counts(daemon, 1)
+        setup.append(line()[:20])
+        setup.log.unlink()
+        assert daemon.end() == 0
+    assert "deleted file let go of unread" in daemon.log.read_text()
+    assert "bytes=20" in daemon.log.read_text()
 
 
 def test_a_reload_and_the_end_at_the_same_time_are_one_after_the_other(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.content import Content, Replaced, Unready
+from exporter.sources.tail.descriptors import OpenFile
 from exporter.sources.tail.discovery import Found
 from exporter.sources.tail.fingerprint import NOTHING, STRONG, Mark
 from exporter.sources.tail.follower import Follower
@@ -64,6 +65,9 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._strangers)
 
+    def __contains__(self, file_id: FileId) -> bool:
+        return file_id in self._strangers
+
     def take_in(self, new: Set[str], now: float) -> None:
         """Meet the files that the roster has found and does not follow, and decide on them.
 
@@ -77,7 +81,7 @@ class Arrivals:
         self._from_end &= self._roster.files.keys()
         self._has_opened = self._lacks_descriptors = False
         for found in self._roster.strays():
-            is_known = bool(self._records.at(found.file_id))
+            is_known = found.file_id in self or bool(self._records.at(found.file_id))
             if lineage_of(found.path) in new and not is_known:
                 self._leave_alone(found)
             elif found.state.size or is_known:
@@ -116,11 +120,12 @@ class Arrivals:
 
     def replaced(self, follower: Follower, now: float) -> None:
         """A file no longer holds what was read of it: decide on it again."""
-        found = Found(follower.record.path, follower.file_id, follower.state)
-        fd = self._roster.hand_over(follower)
-        met = self._roster.looked_at
-        self._strangers[found.file_id] = Stranger(fd, found, met, now)
+        self.take_back(self._roster.hand_over(follower), follower.found, now)
         self.settle(now)
+
+    def take_back(self, fd: int, found: Found, now: float) -> None:
+        """Meet a file that is open, and was met before."""
+        self._strangers[found.file_id] = Stranger(fd, found, self._roster.looked_at, now)
 
     def unread(self) -> Iterator[tuple[int, float]]:
         """Of files that cannot be opened: bytes that are not read, and since when."""
@@ -128,10 +133,10 @@ class Arrivals:
             positions = (one.position for one in self._records.at(file_id) if not one.gzip)
             yield max(0, found.state.size - max(positions, default=0)), since
 
-    def close(self) -> None:
-        """Close what was not decided on."""
-        for stranger in list(self._strangers.values()):
-            self._dismiss(stranger)
+    def open_files(self) -> Iterator[OpenFile]:
+        """What is not decided on."""
+        for stranger in self._strangers.values():
+            yield OpenFile(stranger.fd, stranger.found)
 
     def _order(self, stranger: Stranger) -> tuple[bool, bool, int, bool]:
         """Originals before their copies: known files, plain ones, the longest, the unrotated."""

@@ -84,16 +84,16 @@ class Discovery:
         self._rotated: dict[FileId, Found] = {}
 
     def sweep(self, now: float) -> tuple[dict[FileId, Found], list[str]]:
-        """The files that the globs match, each once however often it is matched, and the FIFOs."""
+        """The files that the globs match, each once however often it is matched, and the pipes."""
         files: dict[FileId, Found] = {}
-        fifos: list[str] = []
+        pipes = [STDIN] if STDIN in self._settings.paths else []
         by_path: dict[str, Found] = {}
         for path in self._matches(now):
             info = self._stat(path)
             if info is None:
                 continue
             if stat.S_ISFIFO(info.st_mode):
-                fifos.append(path)
+                pipes.append(path)
             elif stat.S_ISREG(info.st_mode):
                 found = by_path[path] = self._as_found(path, info)
                 files.setdefault(found.file_id, found)
@@ -102,7 +102,7 @@ class Discovery:
                     path, "read what is no file", "a directory or device", TRIED_AGAIN
                 )
         self._found = by_path
-        return files, fifos
+        return files, pipes
 
     def _as_found(self, path: str, info: os.stat_result) -> Found:
         """The same object as at the last look if nothing has changed."""
@@ -222,6 +222,15 @@ class Discovery:
             return None
         self._complaints.over(path, "look at file")
         return info
+
+
+def stands_at(path: str, file_id: FileId) -> bool:
+    """Whether that file is at the path now."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return False
+    return (info.st_dev, info.st_ino) == file_id
 
 
 def _exclusion(globs: Sequence[str]) -> Callable[[str], bool]:

@@ -62,6 +62,11 @@ class Follower:
         self._nul_cursor = 0
         self._seen_to = 0
 
+    @property
+    def found(self) -> Found:
+        """The file as it was last seen."""
+        return Found(self.record.path, self.file_id, self.state)
+
     def replay(self) -> None:
         """Begin with the pieces of unfinished records, which are read again and not counted."""
         pending = self.record.pending.values()
@@ -148,10 +153,6 @@ class Follower:
         if b"\n" in data or not data.strip(b"\0"):
             return b""
         return self._take(data)
-
-    def close(self) -> None:
-        """Close the file; it may be read again from its record."""
-        os.close(self.content.fd)
 
     def unread(self) -> int:
         """Bytes on disk that were not looked at, as far as the file can be looked at."""

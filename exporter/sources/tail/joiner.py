@@ -15,23 +15,21 @@ class Unfinished:
 class Joiner:
     """Joins pieces by stream: stdout and stderr of a container are interleaved.
 
-    Args:
-        limit: bytes of a joined record; longer ones are dropped up to their last piece.
-
     Attributes:
         open: by stream, the record whose last piece hasn't come.
+        limit: bytes of a joined record; longer ones are dropped up to their last piece.
     """
 
     def __init__(self, limit: int, metrics: SourceMetrics) -> None:
         self.open: dict[str, Unfinished] = {}
-        self._limit = limit
+        self.limit = limit
         self._metrics = metrics
 
     def add(self, stream: str, piece: bytes) -> None:
         """A piece that others follow."""
         record = self.open.setdefault(stream, Unfinished())
         record.length += len(piece)
-        if record.length <= self._limit and not record.discarding:
+        if record.length <= self.limit and not record.discarding:
             record.pieces.append(piece)
         elif not record.discarding:
             self.discard(stream)
@@ -44,7 +42,7 @@ class Joiner:
             return piece
         if record.discarding:
             return None
-        if record.length + len(piece) > self._limit:
+        if record.length + len(piece) > self.limit:
             self._metrics.lines_too_long.inc()
             return None
         return b"".join([*record.pieces, piece])

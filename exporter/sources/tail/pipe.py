@@ -33,11 +33,16 @@ class Pipe:
             os.set_blocking(self._fd, False)
         else:  # for writing too, so that it doesn't end when its last writer leaves
             self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._limit = settings.max_line_bytes
         self._metrics = metrics
-        self._unwrapper = Unwrapper(settings.envelope, Joiner(self._limit, metrics))
         self._half = b""
         self._is_skipping = False
+        self._joiner = Joiner(settings.max_line_bytes, metrics)
+        self.adopt(settings)
+
+    def adopt(self, settings: TailSettings) -> None:
+        """Read as these settings say, and go on with what is unfinished."""
+        self._limit = self._joiner.limit = settings.max_line_bytes
+        self._unwrapper = Unwrapper(settings.envelope, self._joiner)
 
     def read(self, budget: int) -> Iterator[bytes]:
         """Whole lines, until there are no more or about `budget` bytes were read.

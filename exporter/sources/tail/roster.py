@@ -8,6 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from exporter.sources.tail.content import Content
+from exporter.sources.tail.descriptors import OpenFile
 from exporter.sources.tail.discovery import Awaited, Found, State
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.lineage import Lineage
@@ -182,6 +183,11 @@ class Roster:
         del self.followers[follower.file_id]
         self.lineages[follower.record.lineage].files.remove(follower)
         return follower.content.fd
+
+    def open_files(self) -> Iterator[OpenFile]:
+        """All that are being read."""
+        for follower in self.followers.values():
+            yield OpenFile(follower.content.fd, follower.found, follower.undelivered())
 
     def arrange(self) -> None:
         """Put each log's files in order."""

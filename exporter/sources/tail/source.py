@@ -2,14 +2,15 @@
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import structlog
 
 from exporter.sources.tail.arrivals import Arrivals
 from exporter.sources.tail.complaints import TRIED_AGAIN, Complaints
 from exporter.sources.tail.content import Replaced, Unready
-from exporter.sources.tail.discovery import Discovery
+from exporter.sources.tail.descriptors import Descriptors, Held
+from exporter.sources.tail.discovery import Discovery, stands_at
 from exporter.sources.tail.follower import Follower
 from exporter.sources.tail.gzipped import STEP
 from exporter.sources.tail.lineage import Lineage
@@ -47,6 +48,8 @@ class TailSource:
         name: of the source, its label in metrics.
         known: the positions that were stored.
         share: which files are read here.
+        descriptors: where what is open is left to the next source of the name, and taken from the
+            one before.
 
     Raises:
         StateError: a position can't be decoded.
@@ -60,9 +63,11 @@ class TailSource:
         metrics: TailMetrics,
         clock: Clock | None = None,
         share: Share = WHOLE,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self.name = name
         self._share = share
+        self._descriptors = descriptors
         self._settings = settings
         self._clock = clock or Clock()
         self._metrics = metrics.of(name)
@@ -82,8 +87,6 @@ class TailSource:
         self._next_look = self._next_prune = float("-inf")
         self._first_turn = 0
         self._has_new = False
-        if STDIN in settings.paths and share.has_pipes:
-            self._open_pipe(STDIN)
 
     def read(self, budget: int) -> Iterator[bytes]:
         """Lines that are there, of each log in turn; see `Source.read`."""
@@ -110,21 +113,21 @@ class TailSource:
         self._records.committed()
 
     def close(self) -> None:
-        """Close all files."""
-        for follower in self._roster.followers.values():
-            follower.close()
-        self._arrivals.close()
-        for pipe in self._pipes.values():
-            pipe.close()
-        self._pipes.clear()
+        """Close all files, or leave them to the next source of this name."""
+        files = [*self._roster.open_files(), *self._arrivals.open_files()]
+        held = Held(self.name, self._metrics, files, self._pipes)
+        if self._descriptors is None:
+            held.close()
+        else:
+            self._descriptors.keep(held)
         self._metrics.open_files.set(0)
 
     def _look(self, now: float) -> None:
         """See which files there are."""
         is_first = self._next_look == float("-inf")
         self._next_look = now + self._settings.discover_interval_s
-        matched, fifos = self._discovery.sweep(now)
-        if is_first and not (matched or fifos or self._pipes):
+        matched, pipes = self._discovery.sweep(now)
+        if is_first and not (matched or pipes):
             self._tell_that_there_is_none()
         files = self._share.of(matched)
         awaited = self._discovery.awaited() if self._share.is_whole else frozenset()
@@ -132,14 +135,35 @@ class TailSource:
         lineages |= {log.path for log in awaited}
         rotated = self._discovery.rotated(lineages, self._records.paths_of, matched, now)
         new = self._roster.update(files, rotated, awaited, now)
+        pipes = pipes if self._share.has_pipes else []
+        if self._descriptors and (held := self._descriptors.take(self.name)):
+            self._take_over(held, pipes, now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_INTERVAL_S
             self._prune()
         self._arrivals.take_in(new, now)
         self._roster.arrange()
-        for path in fifos if self._share.has_pipes else ():
+        for path in pipes:
             if path not in self._pipes:
                 self._open_pipe(path)
+
+    def _take_over(self, held: Held, pipes: Collection[str], now: float) -> None:
+        """Go on with what the source before this one had open.
+
+        Files that no glob matches any more are closed, but not if they were deleted or moved: they
+        are read to their end.
+        """
+        for fd, found, _ in held.files:
+            if self._roster.is_there(found.file_id) or not stands_at(found.path, found.file_id):
+                self._arrivals.take_back(fd, found, now)
+            else:
+                os.close(fd)
+        for path, pipe in held.pipes.items():
+            if path in pipes:
+                pipe.adopt(self._settings)
+                self._pipes[path] = pipe
+            else:
+                pipe.close()
 
     def _tell_that_there_is_none(self) -> None:
         if self._share.has_pipes:  # One process of those that share the files.
@@ -154,13 +178,9 @@ class TailSource:
     def _is_there(self, record: FileRecord) -> bool:
         if record.orphan:
             return False
-        if self._roster.follows(record) or self._roster.is_there(record.file_id):
-            return True
-        try:
-            info = os.stat(record.path)
-        except OSError:
-            return False
-        return (info.st_dev, info.st_ino) == record.file_id
+        file_id = record.file_id
+        is_open = self._roster.follows(record) or file_id in self._arrivals
+        return is_open or self._roster.is_there(file_id) or stands_at(record.path, file_id)
 
     def _open_pipe(self, path: str) -> None:
         try:

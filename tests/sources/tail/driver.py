@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter.sources.tail import Clock, TailMetrics, TailSettings, TailSource
+from exporter.sources.tail import Clock, Descriptors, TailMetrics, TailSettings, TailSource
 from exporter.sources.tail.record import FileRecord, decode, encode
 from exporter.sources.tail.records import STARTED
 
@@ -44,6 +44,7 @@ class Tail:
     Attributes:
         lines: those that were committed, in their order.
         stored: positions that were committed.
+        descriptors: what is open over reloads.
     """
 
     def __init__(self, directory: Path, mode: Mode) -> None:
@@ -53,6 +54,7 @@ class Tail:
         self.time = Time()
         self.lines: list[bytes] = []
         self.stored: dict[str, bytes] = {}
+        self.descriptors = Descriptors()
         self.registry = CollectorRegistry()
         self._metrics = TailMetrics(self.registry)
         self._source: TailSource | None = None
@@ -102,9 +104,13 @@ class Tail:
     @property
     def source(self) -> TailSource:
         if self._source is None:
-            clock = self.time.clock()
             self._source = TailSource(
-                "test", self.settings, dict(self.stored), self._metrics, clock
+                "test",
+                self.settings,
+                dict(self.stored),
+                self._metrics,
+                self.time.clock(),
+                descriptors=self.descriptors,
             )
         return self._source
 
@@ -114,7 +120,12 @@ class Tail:
         os.utime(self.directory, ns=(then, then))
 
     def stop(self) -> None:
-        """End the source; the next poll begins one from what is stored."""
+        """End the process; the next poll begins one from what is stored."""
+        self.reload()
+        self.descriptors.close()
+
+    def reload(self) -> None:
+        """End the source; the next poll begins one in the same process."""
         if self._source is not None:
             self._source.close()
             self._source = None

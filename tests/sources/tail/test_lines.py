@@ -145,6 +145,20 @@ def test_standard_input_is_read_as_it_comes(running_tail: Tail, standard_input: 
     assert tail.records() == []
 
 
+def test_half_a_line_of_standard_input_outlives_a_reload(
+    running_tail: Tail, standard_input: list[int]
+) -> None:
+    tail, (writer,) = running_tail, standard_input
+    tail.set("-")
+    os.write(writer, line(1)[:9])
+    assert tail.poll() == []
+    tail.reload()
+    os.write(writer, line(1)[9:] + b"\n")
+    assert tail.poll() == [line(1)]
+    os.close(writer)
+    assert tail.poll() == []
+
+
 def test_a_fifo_is_read_whoever_writes_to_it(running_tail: Tail, tmp_path: Path) -> None:
     tail, path = running_tail, tmp_path / "pipe.log"
     os.mkfifo(path)

@@ -113,7 +113,7 @@ class Log:
 
 
 class Tailing(RuleBasedStateMachine):
-    """Two logs, one source that now and then is restarted or killed."""
+    """Two logs, one source that now and then is reloaded, restarted or killed."""
 
     glob = "*.log"
 
@@ -220,6 +220,10 @@ class Tailing(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.tail.stop()
+
+    @rule()
+    def reload(self) -> None:
+        self.tail.reload()
 
     @rule()
     def kill(self) -> None:
@@ -333,6 +337,10 @@ class Container(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.tail.stop()
+
+    @rule()
+    def reload(self) -> None:
+        self.tail.reload()
 
     @rule()
     def kill(self) -> None:
