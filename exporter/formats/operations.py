@@ -11,7 +11,7 @@ OPERATIONS = (
     (r"/audio/transcriptions\b", "transcription"),
     (r"/audio/translations\b", "translation"),
     (r"/realtime\b", "realtime"),
-    (r"/rerank\b", "rerank"),
+    (r"/reranks?\b", "rerank"),
     (r"/moderations\b", "moderation"),
 )
 """Patterns, of which the first that is found in the URL's path counts, in any case of letters."""

@@ -65,6 +65,7 @@ APIS: tuple[tuple[str, Api], ...] = (
     (r"/services/embeddings/", Api("dashscope", "embeddings")),
     (r"/services/rerank/", Api("dashscope", "rerank")),
     (r"/embeddings$", Api("openai", "embeddings")),
+    (r"/reranks?$", Api("openai", "rerank")),  # Not OpenAI's own, but of many that speak its API.
     (r"/images/(generations|edits|variations)$", Api("openai", "image_generation")),
     (r"/audio/speech$", Api("openai", "speech")),
     (r"/audio/transcriptions$", Api("openai", "transcription")),

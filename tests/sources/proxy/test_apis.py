@@ -393,6 +393,12 @@ def test_path_classes_are_few() -> None:
             {"input_tokens": 79.0, "total_tokens": 79.0},
         ),
         (
+            "/compatible-api/v1/reranks",
+            {"model": "qwen3-rerank", "query": "a", "documents": ["b"]},
+            {"object": "list", "results": [{"index": 0}], "usage": {"total_tokens": 79}},
+            {"input_tokens": 79.0, "total_tokens": 79.0},
+        ),
+        (
             "/v1/images/generations",
             {"model": "m", "prompt": "a cat", "n": 2},
             {"created": 1, "data": [{"url": "x"}, {"url": "y"}]},
