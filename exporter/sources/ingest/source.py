@@ -1,6 +1,7 @@
 """Pushes on their way into the pipeline, and their receipts on the way back."""
 
 import asyncio
+import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -169,7 +170,7 @@ class IngestSource:
         if push.idempotency_key:
             key = digest_of(self.name, push.idempotency_key)
         else:
-            key = digest_of(self.name, push.format, push.body)
+            key = digest_of(self.name, push.format, hashlib.blake2b(push.body).digest())
         is_new = key not in self._repeats
         try:
             decoder = self._decoder_of(push.format, spec)
