@@ -88,15 +88,15 @@ class FilesAccess:
         return wanted
 
     def page(self, parameters: Parameters, limit: int) -> RequestPage:
-        with _reading("the request log cannot be read"):
+        with _reading():
             return page_of(self._search, self._wanted(parameters), limit, None, BUDGET_S)
 
     def get(self, request_id: str) -> LoggedRequest | None:
-        with _reading("the request log cannot be read"):
+        with _reading():
             return request_of(self._search, request_id)
 
     def count(self, parameters: Parameters) -> int:
-        with _reading("the request log cannot be read"):
+        with _reading():
             return self._search.counts(self._wanted(parameters), BUDGET_S).kinds.total()
 
     def export(
@@ -110,7 +110,7 @@ class FilesAccess:
 
 
 @contextmanager
-def _reading(failure: str) -> Iterator[None]:
+def _reading(failure: str = "the request log cannot be read") -> Iterator[None]:
     """What the files' own errors mean for who asked."""
     try:
         yield
